@@ -1,0 +1,1 @@
+"""Data sets, labels and camera faults; torch-free."""

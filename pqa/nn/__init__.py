@@ -1,0 +1,1 @@
+"""Everything that imports torch: models, losses, backbones. Serving never imports this package."""

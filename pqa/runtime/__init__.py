@@ -1,0 +1,1 @@
+"""Running model files: sessions, face detectors, predictor, model store."""

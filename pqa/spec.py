@@ -1,0 +1,186 @@
+"""`ModelSpec`: everything a model file says about itself.
+
+It travels as JSON in the metadata of the ONNX file (key `pqa.spec`) and is the only handshake between `pqa.nn` /
+`export` (which write it) and `pqa.runtime` (which reads it).
+
+Graph contract. Inputs: one tensor a view, named as the view; picture views `(N, 3, H, W)` float32 RGB normalised with
+the view's mean and std, or `(N, K, 3, H, W)` for K > 1 crops; vector views `(N, D)` float32. Outputs (N pictures,
+A attributes, S scenes, B branches):
+
+| name | shape | meaning |
+|---|---|---|
+| score | (N, A) | predicted mean rating with the picture's own scene posterior; higher is better |
+| std | (N, A) | standard deviation of its error, before calibration; optional |
+| scene_probabilities | (N, S) | scene posterior, rows sum to one; optional |
+| score_by_scene | (N, S, A) | the score if scene s were certain; any scene vector p gives sum_s p_s score_by_scene_s; optional |
+| branches | (N, B) | score of each branch alone for the first attribute; optional |
+| gate | (N,) | weight of the face branch in [0, 1]; optional |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types as pytypes
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pqa.errors import ConfigurationError, unknown_key
+
+__all__ = ["SPEC_KEY", "Calibration", "CropRule", "ModelSpec", "Parity", "ViewSpec"]
+
+SPEC_KEY = "pqa.spec"
+SPEC_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CropRule:
+    """How a face box becomes a crop.
+
+    The box is squared on its longer edge (if `square`), its side multiplied by `scale`, enlarged by `margin_px` on every
+    side, raised to `min_side` pixels, and moved (then cut) to lie inside the picture.
+    """
+
+    scale: float = 1.0
+    margin_px: float = 0.0
+    min_side: float = 0.0
+    square: bool = True
+    fallback: Literal["whole", "centre"] = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSpec:
+    """One input of the graph. `kind` is a row of `pqa.views.VIEWS`.
+
+    `size` is (height, width) of a picture view, (length,) of a vector view. `crops` > 1 asks for that many crops a picture.
+    `short_side` is the reduction of the picture before cropping (0: the view's own rule). `mean` and `std` apply to
+    pixels in [0, 1]. `reference` marks a view cut from the reference picture of a two-input model.
+    """
+
+    name: str
+    kind: str
+    size: tuple[int, ...]
+    crops: int = 1
+    short_side: int = 0
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    crop: CropRule | None = None
+    reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How the graph's spread becomes an honest one.
+
+    The calibrated std of a picture is `std_scale` times the graph's std; the probability that i beats j is
+    Phi(win_slope * (s_i - s_j) / sqrt(std_i^2 + std_j^2)). `source` says on which pairs this was fitted.
+    """
+
+    std_scale: float = 1.0
+    win_slope: float = 1.0
+    source: str = "not calibrated"
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Agreement of the exported graph with torch: largest difference over `pictures`, and torch's own spread there."""
+
+    max_difference: float
+    spread: float
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What a model file says about itself. `range` is the scale of the ratings it was trained on (not a clip)."""
+
+    name: str
+    version: str
+    architecture: str
+    views: tuple[ViewSpec, ...]
+    attributes: tuple[str, ...]
+    trained: bool
+    scenes: tuple[str, ...] = ()
+    range: tuple[float, float] = (0.0, 1.0)
+    branches: tuple[str, ...] = ()
+    sets: bool = False
+    comparable_across_scenes: bool = False
+    detector: str = "mtcnn"
+    licence: str = "unspecified"
+    data: tuple[str, ...] = ()
+    description: str = ""
+    calibration: Calibration = field(default_factory=Calibration)
+    parity: Parity | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+    spec_version: int = SPEC_VERSION
+
+    def __post_init__(self) -> None:
+        if not self.views:
+            raise ConfigurationError("a ModelSpec needs at least one view, got none")
+        if not self.attributes:
+            raise ConfigurationError("a ModelSpec needs at least one attribute, got none")
+        names = [view.name for view in self.views]
+        if len(set(names)) != len(names):
+            raise ConfigurationError(f"view names must differ, got {names}")
+        if not self.range[0] < self.range[1]:
+            raise ConfigurationError(f"range must be (low, high) with low < high, got {self.range}")
+        if self.spec_version > SPEC_VERSION:
+            raise ConfigurationError(
+                f"this model file speaks spec version {self.spec_version}, this pqa reads up to {SPEC_VERSION}: update pqa"
+            )
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read a spec; unknown or missing keys and wrong types raise ConfigurationError."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ConfigurationError(f"the model's spec is not JSON: {error}") from error
+        spec: ModelSpec = _build(cls, raw, "spec")
+        return spec
+
+
+def _build(kind: Any, raw: Any, where: str) -> Any:
+    """Plain JSON values to the dataclass `kind`, recursively, by its annotations."""
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(raw, dict):
+            raise ConfigurationError(f"{where}: expected an object, got {type(raw).__name__}")
+        hints = typing.get_type_hints(kind)
+        for key in raw:
+            if key not in hints:
+                raise unknown_key(key, hints, f"{where} key")
+        values = {key: _build(hints[key], value, f"{where}.{key}") for key, value in raw.items()}
+        try:
+            return kind(**values)
+        except TypeError as error:
+            raise ConfigurationError(f"{where}: {error}") from error
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise ConfigurationError(f"{where}: expected a list, got {type(raw).__name__}")
+        parts = typing.get_args(kind)
+        if len(parts) == 2 and parts[1] is Ellipsis:
+            return tuple(_build(parts[0], item, f"{where}[{i}]") for i, item in enumerate(raw))
+        if len(parts) != len(raw):
+            raise ConfigurationError(f"{where}: expected {len(parts)} values, got {len(raw)}")
+        return tuple(_build(part, item, f"{where}[{i}]") for i, (part, item) in enumerate(zip(parts, raw, strict=True)))
+    if origin is dict:
+        if not isinstance(raw, dict):
+            raise ConfigurationError(f"{where}: expected an object, got {type(raw).__name__}")
+        return dict(raw)
+    if origin is Literal:
+        if raw not in typing.get_args(kind):
+            raise ConfigurationError(f"{where}: expected one of {typing.get_args(kind)}, got {raw!r}")
+        return raw
+    if origin in (typing.Union, pytypes.UnionType):
+        options = [part for part in typing.get_args(kind) if part is not type(None)]
+        return None if raw is None else _build(options[0], raw, where)
+    if kind is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if not isinstance(raw, kind) or (kind is int and isinstance(raw, bool)):
+        raise ConfigurationError(f"{where}: expected {kind.__name__}, got {type(raw).__name__}")
+    return raw
