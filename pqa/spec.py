@@ -12,7 +12,7 @@ A attributes, S scenes, B branches):
 | score | (N, A) | predicted mean rating with the picture's own scene posterior; higher is better |
 | std | (N, A) | standard deviation of its error, before calibration; optional |
 | scene_probabilities | (N, S) | scene posterior, rows sum to one; optional |
-| score_by_scene | (N, S, A) | the score if scene s were certain; any scene vector p gives sum_s p_s score_by_scene_s; optional |
+| score_by_scene | (N, S, A) | the score if scene s were certain; a scene vector p gives sum_s p_s score_by_scene_s; optional |
 | branches | (N, B) | score of each branch alone for the first attribute; optional |
 | gate | (N,) | weight of the face branch in [0, 1]; optional |
 """
@@ -38,8 +38,8 @@ SPEC_VERSION = 1
 class CropRule:
     """How a face box becomes a crop.
 
-    The box is squared on its longer edge (if `square`), its side multiplied by `scale`, enlarged by `margin_px` on every
-    side, raised to `min_side` pixels, and moved (then cut) to lie inside the picture.
+    The box is squared on its longer edge (if `square`), its side multiplied by `scale`, enlarged by `margin_px` on
+    every side, raised to `min_side` pixels, and moved (then cut) to lie inside the picture.
     """
 
     scale: float = 1.0
@@ -53,7 +53,7 @@ class CropRule:
 class ViewSpec:
     """One input of the graph. `kind` is a row of `pqa.views.VIEWS`.
 
-    `size` is (height, width) of a picture view, (length,) of a vector view. `crops` > 1 asks for that many crops a picture.
+    `size` is (height, width) of a picture view, (length,) of a vector view. `crops` > 1: that many crops a picture.
     `short_side` is the reduction of the picture before cropping (0: the view's own rule). `mean` and `std` apply to
     pixels in [0, 1]. `reference` marks a view cut from the reference picture of a two-input model.
     """
@@ -127,7 +127,7 @@ class ModelSpec:
             raise ConfigurationError(f"range must be (low, high) with low < high, got {self.range}")
         if self.spec_version > SPEC_VERSION:
             raise ConfigurationError(
-                f"this model file speaks spec version {self.spec_version}, this pqa reads up to {SPEC_VERSION}: update pqa"
+                f"this model file has spec version {self.spec_version}, this pqa reads up to {SPEC_VERSION}: update pqa"
             )
 
     def to_json(self) -> str:

@@ -1,0 +1,186 @@
+"""The Python face of pqa: `pqa.load(...)` gives an `Assessor` that scores and ranks portraits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from pqa import imaging, ranking
+from pqa.errors import ConfigurationError, InputError, ModelError, unknown_key
+from pqa.runtime.predictor import Prediction, Predictor
+from pqa.runtime.session import available_cpus
+from pqa.runtime.store import ModelStore
+from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unscored, Warn
+
+__all__ = ["SCENE_MODES", "Assessor", "Outcome", "answer", "check_request", "load", "named", "score_rows"]
+
+Outcome = Prediction | Unscored
+SCENE_MODES: tuple[SceneMode, ...] = ("image", "group", "known")
+
+
+def named(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:
+    """Give every input an id: its path as it came, or `image-1`, `image-2`, ...; repeats get `#2`, `#3`, ..."""
+    images: list[Image] = []
+    seen: dict[str, int] = {}
+    for number, item in enumerate(inputs, 1):
+        if not isinstance(item, Image):
+            name = str(item) if isinstance(item, str | Path) else f"image-{number}"
+            item = Image(name, item, scene)
+        seen[item.id] = seen.get(item.id, 0) + 1
+        if seen[item.id] > 1:
+            item = Image(f"{item.id}#{seen[item.id]}", item.source, item.scene, item.device)
+        images.append(item)
+    return images
+
+
+def check_request(predictor: Predictor, images: Sequence[Image], attribute: str, scene_mode: str) -> None:
+    """Raise ConfigurationError for what can be known to be wrong before any picture is decoded."""
+    if attribute not in predictor.spec.attributes:
+        raise unknown_key(attribute, predictor.spec.attributes, f"attribute of model {predictor.spec.name}")
+    if scene_mode not in SCENE_MODES:
+        raise unknown_key(scene_mode, SCENE_MODES, "scene_mode")
+    if scene_mode == "known":
+        for scene in {image.scene for image in images}:
+            predictor.scene_vector(scene)
+
+
+def score_rows(
+    predictor: Predictor, items: Sequence[tuple[Image, Outcome]], *, attribute: str, scene_mode: SceneMode
+) -> list[Score | Unscored]:
+    """One row a picture, in order. Pictures of one scene share a scene vector in the modes `group` and `known`."""
+    posteriors: dict[str, list[np.ndarray]] = {}
+    for image, outcome in items:
+        if isinstance(outcome, Prediction) and outcome.scene_probabilities is not None:
+            posteriors.setdefault(image.scene, []).append(outcome.scene_probabilities)
+    vectors = {}
+    for scene, rows in posteriors.items():
+        if scene_mode == "known":
+            vectors[scene] = predictor.scene_vector(scene)
+        elif scene_mode == "group":
+            # Sorted, so that the last bit of the sum does not depend on the order of the pictures.
+            vectors[scene] = np.sort(np.stack(rows), axis=0).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return [
+        outcome
+        if isinstance(outcome, Unscored)
+        else predictor.compose(
+            image.id, image.scene, outcome, attribute=attribute, scene_vector=vectors.get(image.scene)
+        )
+        for image, outcome in items
+    ]
+
+
+def answer(
+    predictor: Predictor, items: Sequence[tuple[Image, Outcome]], *, attribute: str, scene_mode: SceneMode
+) -> Ranking:
+    """The answer document over pictures that were scored or failed, grouped by scene in order of first appearance."""
+    rows = score_rows(predictor, items, attribute=attribute, scene_mode=scene_mode)
+    scenes: dict[str, list[Score]] = {}
+    for row in rows:
+        if isinstance(row, Score):
+            scenes.setdefault(row.scene, []).append(row)
+    groups: list[Group] = [
+        ranking.rank(scores, attribute=attribute, calibration=predictor.spec.calibration) for scores in scenes.values()
+    ]
+    warnings = []
+    if not predictor.spec.trained:
+        warnings.append(
+            Warn(
+                "untrained_model", f"model {predictor.spec.name} was exported without training: its scores mean nothing"
+            )
+        )
+    return Ranking(
+        model=predictor.model.info,
+        attribute=attribute,
+        scene_mode=scene_mode,
+        groups=tuple(groups),
+        unscored=tuple(row for row in rows if isinstance(row, Unscored)),
+        warnings=tuple(warnings),
+    )
+
+
+class Assessor:
+    """A loaded model that scores and ranks. Safe to share between threads."""
+
+    def __init__(self, predictor: Predictor, workers: int) -> None:
+        self.predictor = predictor
+        self._workers = workers
+
+    def score(
+        self,
+        inputs: Iterable[ImageSource | Image],
+        *,
+        scene: str = "default",
+        attribute: str = "overall",
+        scene_mode: SceneMode = "image",
+        on_done: Callable[[], None] | None = None,
+    ) -> list[Score | Unscored]:
+        """Score every picture by itself; one row a picture, in input order; a bad picture becomes an `Unscored` row.
+
+        `inputs` are paths, bytes of files, arrays (H, W, 3) uint8 RGB, or `pqa.types.Image`. `on_done` is called
+        after each picture, from worker threads. Raises ConfigurationError for an attribute or scene that the model does not know.
+        """
+        items = self._outcomes(inputs, scene, attribute, scene_mode, on_done)
+        return score_rows(self.predictor, items, attribute=attribute, scene_mode=scene_mode)
+
+    def rank(
+        self,
+        inputs: Iterable[ImageSource | Image],
+        *,
+        scene: str = "default",
+        attribute: str = "overall",
+        scene_mode: SceneMode = "group",
+        on_done: Callable[[], None] | None = None,
+    ) -> Ranking:
+        """Rank pictures, best first, one group a scene. `scene` is for inputs without one; the rest as in `score`."""
+        items = self._outcomes(inputs, scene, attribute, scene_mode, on_done)
+        return answer(self.predictor, items, attribute=attribute, scene_mode=scene_mode)
+
+    def _outcomes(
+        self,
+        inputs: Iterable[ImageSource | Image],
+        scene: str,
+        attribute: str,
+        scene_mode: SceneMode,
+        on_done: Callable[[], None] | None,
+    ) -> list[tuple[Image, Outcome]]:
+        if isinstance(inputs, bytes | str | Path | np.ndarray):
+            raise ConfigurationError(f"expected a list of pictures, got one {type(inputs).__name__}; put it in a list")
+        images = named(inputs, scene)
+        check_request(self.predictor, images, attribute, scene_mode)
+
+        def one(image: Image) -> Outcome:
+            outcome = self.assess(image)
+            if on_done is not None:
+                on_done()
+            return outcome
+
+        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+            return list(zip(images, pool.map(one, images), strict=True))
+
+    def assess(self, image: Image) -> Outcome:
+        """Prepare and run one picture alone, so that its score never depends on others."""
+        try:
+            return self.predictor.infer([self.predictor.prepare(image.source)])[0]
+        except (InputError, ModelError) as error:
+            return Unscored(image.id, image.scene, error.status, str(error))
+
+
+def load(
+    model: str | Path = "default",
+    *,
+    allow_untrained: bool = False,
+    provider: str = "cpu",
+    workers: int | None = None,
+    limits: imaging.Limits = imaging.DEFAULT_LIMITS,
+    models_dirs: Sequence[Path] | None = None,
+) -> Assessor:
+    """Load a model by its name in the store or by the path of its `.onnx` file.
+
+    `workers` pictures are worked on at once (default: the processors this process may use). Raises ModelNotFound,
+    ModelError, UntrainedModel (unless `allow_untrained`), MissingExtra without ONNX Runtime.
+    """
+    opened = ModelStore(models_dirs, provider=provider).load(model, allow_untrained=allow_untrained)
+    return Assessor(Predictor(opened, limits=limits), workers or available_cpus())

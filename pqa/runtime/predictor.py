@@ -1,0 +1,174 @@
+"""From one picture to one prediction, in three steps that a service can put on different threads.
+
+`prepare` (decode, faces, views, measurements) -> `infer` (the graph) -> `compose` (one row of the answer).
+`prepare` and `infer` hold no state between calls and may run in many threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pqa import imaging, measures
+from pqa.errors import ConfigurationError, ModelError
+from pqa.runtime.detectors import Detector, load_detector
+from pqa.runtime.store import Model
+from pqa.types import Estimate, Face, ImageSource, Reason, Score
+from pqa.views import make_view
+
+__all__ = ["Facts", "Prediction", "Predictor", "Prepared"]
+
+Array = npt.NDArray[np.float32]
+
+SMALL_FACE = 64.0
+"""Faces with a longer edge below this many pixels are flagged `small_face`: less than half of a face view's side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a picture before any model ran."""
+
+    sha256: str
+    width: int
+    height: int
+    faces: tuple[Face, ...]
+    reasons: tuple[Reason, ...]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One picture ready for the graph; `views` maps a view's name to its tensor without the batch axis."""
+
+    facts: Facts
+    views: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What is kept of a picture after the graph ran: a few hundred bytes, no pixels.
+
+    `score`, `std`: (A,) float32 by attribute, std calibrated; `scene_probabilities`: (S,); `score_by_scene`: (S, A);
+    None where the model gives none. `branches`: by branch name, for the first attribute.
+    """
+
+    facts: Facts
+    score: Array
+    std: Array | None
+    scene_probabilities: Array | None
+    score_by_scene: Array | None
+    branches: dict[str, float]
+    gate: float | None
+
+
+class Predictor:
+    """One model with its face detector."""
+
+    def __init__(
+        self, model: Model, *, limits: imaging.Limits = imaging.DEFAULT_LIMITS, detector: Detector | None = None
+    ) -> None:
+        self.model = model
+        self.spec = model.spec
+        self.limits = limits
+        self._detector = detector or load_detector(model.spec.detector)
+        self._outputs = [node.name for node in model.session.get_outputs()]
+
+    def prepare(self, source: ImageSource) -> Prepared:
+        """Decode, find faces, cut views, measure. Raises an InputError that says what is wrong with the picture."""
+        picture = imaging.open(source, self.limits)
+        faces = self._detector.detect(picture)
+        main = faces[0] if faces else None
+        views = {view.name: make_view(picture, main, view) for view in self.spec.views}
+        reasons = measures.reasons(measures.measure(picture, main))
+        width, height = picture.size
+        used = tuple(replace(face, used=index == 0) for index, face in enumerate(faces))
+        return Prepared(Facts(picture.sha256, width, height, used, reasons, self._flags(faces)), views)
+
+    def _flags(self, faces: Sequence[Face]) -> tuple[str, ...]:
+        flags = []
+        if not faces:
+            flags.append("no_face")
+        elif faces[0].side < SMALL_FACE:
+            flags.append("small_face")
+        if len(faces) > 1:
+            flags.append("many_faces")
+        if not self.spec.trained:
+            flags.append("untrained_model")
+        return tuple(flags)
+
+    def infer(self, batch: Sequence[Prepared]) -> list[Prediction]:
+        """Run the graph on prepared pictures. Raises ModelError when it fails or gives a score that is not finite."""
+        feed = {view.name: np.stack([item.views[view.name] for item in batch]) for view in self.spec.views}
+        try:
+            outputs = dict(zip(self._outputs, self.model.session.run(self._outputs, feed), strict=True))
+        except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
+            raise ModelError(f"model {self.spec.name} failed on {len(batch)} pictures: {error}") from error
+        if not np.isfinite(outputs["score"]).all():
+            raise ModelError(f"model {self.spec.name} gave a score that is not finite")
+        return [self._prediction(item, outputs, index) for index, item in enumerate(batch)]
+
+    def _prediction(self, item: Prepared, outputs: dict[str, Array], index: int) -> Prediction:
+        row = {name: values[index] for name, values in outputs.items()}
+        branches: dict[str, float] = {}
+        if "branches" in row:
+            branches = {name: float(value) for name, value in zip(self.spec.branches, row["branches"], strict=True)}
+        facts = item.facts
+        if facts.faces and "face" in branches:
+            main = replace(facts.faces[0], quality=branches["face"])
+            facts = replace(facts, faces=(main, *facts.faces[1:]))
+        std = row.get("std")
+        return Prediction(
+            facts=facts,
+            score=row["score"],
+            std=None if std is None else std * np.float32(self.spec.calibration.std_scale),
+            scene_probabilities=row.get("scene_probabilities"),
+            score_by_scene=row.get("score_by_scene"),
+            branches=branches,
+            gate=float(row["gate"]) if "gate" in row else None,
+        )
+
+    def scene_vector(self, scene: str) -> Array:
+        """One-hot (S,) of a trained scene. Raises ConfigurationError for a scene the model was not trained on."""
+        if scene not in self.spec.scenes:
+            known = ", ".join(self.spec.scenes) or "none"
+            raise ConfigurationError(
+                f"scene_mode 'known' needs a scene the model was trained on, got {scene!r}; known: {known}"
+            )
+        return np.eye(len(self.spec.scenes), dtype=np.float32)[self.spec.scenes.index(scene)]
+
+    def compose(
+        self, id: str, scene: str, prediction: Prediction, *, attribute: str, scene_vector: Array | None = None
+    ) -> Score:
+        """One row of the answer. `scene_vector` (S,) replaces the picture's own posterior where the model has scenes."""
+        if attribute not in self.spec.attributes:
+            raise ConfigurationError(
+                f"model {self.spec.name} knows the attributes {', '.join(self.spec.attributes)}, got {attribute!r}"
+            )
+        values, probabilities = prediction.score, prediction.scene_probabilities
+        if scene_vector is not None and prediction.score_by_scene is not None:
+            values, probabilities = scene_vector @ prediction.score_by_scene, scene_vector
+        std = prediction.std
+        attributes = {
+            name: Estimate(float(values[i]), None if std is None else float(std[i]))
+            for i, name in enumerate(self.spec.attributes)
+        }
+        scenes = {} if probabilities is None else dict(zip(self.spec.scenes, map(float, probabilities), strict=True))
+        return Score(
+            id=id,
+            scene=scene,
+            score=attributes[attribute].score,
+            score_std=attributes[attribute].std,
+            joint_score=None,
+            attributes=attributes,
+            branches=prediction.branches,
+            gate=prediction.gate,
+            scene_probabilities=scenes,
+            width=prediction.facts.width,
+            height=prediction.facts.height,
+            faces=prediction.facts.faces,
+            reasons=prediction.facts.reasons,
+            flags=prediction.facts.flags,
+        )

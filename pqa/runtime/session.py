@@ -1,0 +1,91 @@
+"""Opening ONNX Runtime sessions: which build, which provider, how many threads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import Any
+
+from pqa.errors import ConfigurationError, MissingExtra, ModelError, unknown_key
+
+__all__ = ["PROVIDERS", "available_cpus", "onnxruntime", "open_session"]
+
+PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+BUILDS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def installed_builds() -> list[str]:
+    """Names of the ONNX Runtime distributions installed here."""
+    found = []
+    for name in BUILDS:
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
+def onnxruntime() -> Any:
+    """The onnxruntime module.
+
+    Raises MissingExtra when no build is installed and ConfigurationError when both are: they overwrite each other's
+    files, and which one answers is then a matter of luck.
+    """
+    builds = installed_builds()
+    if len(builds) > 1:
+        raise ConfigurationError(
+            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; uninstall both, then "
+            "install one of them: pip install 'pqa[cpu]' or pip install 'pqa[gpu]'"
+        )
+    try:
+        import onnxruntime as module
+    except ImportError as error:
+        raise MissingExtra("onnxruntime", "cpu] or pqa[gpu") from error
+    return module
+
+
+def available_cpus() -> int:
+    """Processors this process may use: the smaller of its affinity and its cgroup quota, at least 1."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as file:
+            quota, period = file.read().split()
+    except (OSError, ValueError):
+        return max(1, count)
+    if quota != "max":
+        count = min(count, -(-int(quota) // int(period)))
+    return max(1, count)
+
+
+def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any:
+    """An `onnxruntime.InferenceSession` over the bytes of a model file.
+
+    One intra-op thread is the default: pictures run side by side instead, and a picture's score cannot depend on how
+    many threads summed it. Raises ModelError for bytes that are no model, ConfigurationError for an unknown provider or
+    one that ONNX Runtime silently left out.
+    """
+    ort = onnxruntime()
+    if provider not in PROVIDERS:
+        raise unknown_key(provider, PROVIDERS, "provider")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    wanted = PROVIDERS[provider]
+    if wanted not in ort.get_available_providers():
+        raise ConfigurationError(
+            f"provider {provider!r} needs {wanted}, here are {', '.join(ort.get_available_providers())}; "
+            "install 'pqa[gpu]' in place of 'pqa[cpu]' for CUDA"
+        )
+    try:
+        session = ort.InferenceSession(data, options, providers=[wanted])
+    except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
+        raise ModelError(f"not a model that ONNX Runtime can load: {str(error).splitlines()[0]}") from error
+    if session.get_providers()[0] != wanted:
+        raise ConfigurationError(
+            f"ONNX Runtime fell back from {wanted} to {session.get_providers()[0]}; check its installation"
+        )
+    return session

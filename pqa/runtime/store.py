@@ -1,0 +1,138 @@
+"""The model store: every `.onnx` that can be named, listed with its spec or with what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pqa.errors import ConfigurationError, ModelError, ModelNotFound, PqaError, UntrainedModel
+from pqa.runtime.session import open_session
+from pqa.spec import SPEC_KEY, ModelSpec
+from pqa.types import ModelInfo, Scale
+
+__all__ = ["DEFAULT_MODEL", "SHIPPED", "Entry", "Model", "ModelStore", "load_model"]
+
+SHIPPED = Path(__file__).parent.parent / "artifacts"
+DEFAULT_MODEL = "scene_gate"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An opened model file."""
+
+    spec: ModelSpec
+    info: ModelInfo
+    session: Any
+    path: Path
+    provider: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the store: an opened model, or the path and what is wrong with it."""
+
+    path: Path
+    model: Model | None
+    error: str | None
+
+    @property
+    def card(self) -> Path | None:
+        """The card that lies beside the file under the same name, if any."""
+        card = self.path.with_suffix(".md")
+        return card if card.is_file() else None
+
+
+def load_model(path: Path, *, provider: str = "cpu", threads: int = 1) -> Model:
+    """Open one model file. Raises ModelError for a file that is damaged, foreign or carries no valid spec."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelNotFound(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        session = open_session(data, provider=provider, threads=threads)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    metadata = session.get_modelmeta().custom_metadata_map
+    if SPEC_KEY not in metadata:
+        raise ModelError(
+            f"{path}: an ONNX file without a pqa spec (metadata key {SPEC_KEY!r}); export it with: pqa export"
+        )
+    try:
+        spec = ModelSpec.from_json(metadata[SPEC_KEY])
+    except ConfigurationError as error:
+        raise ModelError(f"{path}: {error}") from error
+    _check_graph(spec, session, path)
+    info = ModelInfo(
+        name=spec.name,
+        version=spec.version,
+        sha256=hashlib.sha256(data).hexdigest(),
+        trained=spec.trained,
+        scale=Scale(spec.range[0], spec.range[1], spec.comparable_across_scenes),
+    )
+    return Model(spec, info, session, path, session.get_providers()[0], len(data))
+
+
+def _check_graph(spec: ModelSpec, session: Any, path: Path) -> None:
+    """The graph must take the spec's views and give at least `score`."""
+    inputs = {node.name for node in session.get_inputs()}
+    wanted = {view.name for view in spec.views}
+    if inputs != wanted:
+        raise ModelError(f"{path}: its spec names the views {sorted(wanted)}, its graph takes {sorted(inputs)}")
+    outputs = {node.name for node in session.get_outputs()}
+    if "score" not in outputs:
+        raise ModelError(f"{path}: expected an output named 'score', got {sorted(outputs)}")
+
+
+class ModelStore:
+    """Named models: the shipped ones, then every `.onnx` of `folders` (a later folder wins a name).
+
+    `default` names the shipped default model. One bad file never hides the others: it stays listed with its error.
+    """
+
+    def __init__(self, folders: Sequence[Path] | None = None, *, provider: str = "cpu", threads: int = 1) -> None:
+        if folders is None:
+            extra = os.environ.get("PQA_MODELS_DIR", "")
+            folders = [Path(part) for part in extra.split(os.pathsep) if part]
+        self._folders = [SHIPPED, *folders]
+        self._provider = provider
+        self._threads = threads
+
+    def entries(self) -> list[Entry]:
+        """Every model file, opened, in order of folder and name."""
+        return [self._entry(path) for folder in self._folders for path in sorted(folder.glob("*.onnx"))]
+
+    def _entry(self, path: Path) -> Entry:
+        try:
+            return Entry(path, load_model(path, provider=self._provider, threads=self._threads), None)
+        except PqaError as error:
+            return Entry(path, None, str(error))
+
+    def load(self, name: str | Path = "default", *, allow_untrained: bool = False) -> Model:
+        """Open the model of that name, or the `.onnx` at that path.
+
+        Raises ModelNotFound (names what there is), ModelError (damaged), UntrainedModel unless explicitly allowed.
+        """
+        model = load_model(self._path(str(name)), provider=self._provider, threads=self._threads)
+        if not model.spec.trained and not allow_untrained:
+            raise UntrainedModel(
+                f"{model.path}: exported without training, its scores mean nothing; pass allow_untrained=True "
+                "(--allow-untrained) to use it all the same"
+            )
+        return model
+
+    def _path(self, name: str) -> Path:
+        if name.endswith(".onnx"):
+            return Path(name)
+        wanted = DEFAULT_MODEL if name == "default" else name
+        found = [path for folder in self._folders for path in folder.glob("*.onnx") if path.stem == wanted]
+        if not found:
+            known = sorted({path.stem for folder in self._folders for path in folder.glob("*.onnx")})
+            raise ModelNotFound(
+                f"no model named {name!r}; known: {', '.join(known) or 'none'}; or give the path of an .onnx file"
+            )
+        return found[-1]

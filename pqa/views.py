@@ -1,0 +1,135 @@
+"""Views: the tensors a model asks for, cut from a `Source`.
+
+The only place where pixels become tensors; training, export parity, the service and the command line all come through
+`make_view`. A view never enlarges: where a picture has fewer pixels than the tensor, it is continued by mirroring,
+since interpolation would look like blur.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pqa import nss
+from pqa.errors import unknown_key
+from pqa.imaging import Source
+from pqa.spec import CropRule, ViewSpec
+from pqa.types import Face
+
+__all__ = ["VIEWS", "ViewRow", "crop_box", "make_view", "normalise"]
+
+Pixels = npt.NDArray[np.uint8]
+Tensor = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+
+def crop_box(rule: CropRule, face: Face | None, width: int, height: int) -> Box:
+    """The crop that `rule` makes of a face in a picture of `width` x `height` pixels (x1, y1, x2, y2).
+
+    Without a face: the whole picture, or its centred square (`rule.fallback`). The crop is moved to lie inside the
+    picture and cut only where it is larger than the picture.
+    """
+    if face is None:
+        if rule.fallback == "whole":
+            return (0.0, 0.0, float(width), float(height))
+        side = float(min(width, height))
+        return ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+    x1, y1, x2, y2 = face.box
+    wide, high = x2 - x1, y2 - y1
+    if rule.square:
+        wide = high = max(wide, high)
+    wide = max(wide * rule.scale + 2 * rule.margin_px, rule.min_side)
+    high = max(high * rule.scale + 2 * rule.margin_px, rule.min_side)
+    wide, high = min(wide, width), min(high, height)
+    left = min(max((x1 + x2 - wide) / 2, 0.0), width - wide)
+    top = min(max((y1 + y2 - high) / 2, 0.0), height - high)
+    return (left, top, left + wide, top + high)
+
+
+def normalise(rgb: Pixels, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(H, W, 3) uint8 to (3, H, W) float32: (pixel / 255 - mean) / std."""
+    scale = (1.0 / (255.0 * np.asarray(std))).astype(np.float32)
+    shift = (np.asarray(mean) / np.asarray(std)).astype(np.float32)
+    return np.ascontiguousarray((rgb.astype(np.float32) * scale - shift).transpose(2, 0, 1))
+
+
+def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> Pixels:
+    """The `size` window of `rgb` nearest to `centre` (x, y); mirrored outwards where the picture is smaller."""
+    high, wide = size
+    if rgb.shape[0] < high or rgb.shape[1] < wide:
+        down, right = max(0, high - rgb.shape[0]), max(0, wide - rgb.shape[1])
+        pad = ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
+        rgb = np.pad(rgb, pad, mode="symmetric")
+        centre = (centre[0] + right // 2, centre[1] + down // 2)
+    left = int(min(max(round(centre[0] - wide / 2), 0), rgb.shape[1] - wide))
+    top = int(min(max(round(centre[1] - high / 2), 0), rgb.shape[0] - high))
+    return rgb[top : top + high, left : left + wide]
+
+
+def _global(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """The picture reduced to `short_side` (default: the view's), windowed about the face's centre or its own."""
+    rgb = source.reduced(view.short_side or min(view.size))
+    width, height = source.size
+    x, y = (
+        (width / 2, height / 2) if face is None else ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
+    )
+    ratio = rgb.shape[1] / width
+    return normalise(_window(rgb, view.size, (x * ratio, y * ratio)), view.mean, view.std)
+
+
+def _face_pixels(source: Source, face: Face | None, view: ViewSpec, side: int) -> Pixels:
+    width, height = source.size
+    rule = view.crop or CropRule()
+    return source.region(crop_box(rule, face, width, height), side)
+
+
+def _face(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """The face's crop by the spec's rule, reduced to the tensor's side; without a face, as the rule's fallback says."""
+    rgb = _face_pixels(source, face, view, max(view.size))
+    centre = (rgb.shape[1] / 2, rgb.shape[0] / 2)
+    return normalise(_window(rgb, view.size, centre), view.mean, view.std)
+
+
+def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """Natural-scene statistics (`pqa.nss`) of the picture reduced to `short_side`."""
+    return nss.statistics(source.reduced(view.short_side))
+
+
+def _face_statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """Natural-scene statistics of the face's crop, its longer edge reduced to `short_side`."""
+    return nss.statistics(_face_pixels(source, face, view, view.short_side))
+
+
+def _face_geometry(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """(3,): face present (0 or 1), its longer edge over the picture's short side, confidence; zeros without one."""
+    if face is None:
+        return np.zeros(3, np.float32)
+    return np.array([1.0, face.side / min(source.size), face.confidence], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRow:
+    """One kind of view. `make` gets the source, the main face (or None) and the view's spec."""
+
+    make: Callable[[Source, Face | None, ViewSpec], Tensor]
+    vector: bool
+    description: str
+
+
+VIEWS: dict[str, ViewRow] = {
+    "global": ViewRow(_global, False, "the whole picture, reduced"),
+    "face": ViewRow(_face, False, "the face's crop, reduced and never enlarged"),
+    "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture"),
+    "face_statistics": ViewRow(_face_statistics, True, "natural-scene statistics of the face's crop"),
+    "face_geometry": ViewRow(_face_geometry, True, "face present, relative size, confidence"),
+}
+
+
+def make_view(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """One input of the graph for one picture, without the batch axis: (3, H, W) or (D,) float32."""
+    if view.kind not in VIEWS:
+        raise unknown_key(view.kind, VIEWS, "view")
+    return VIEWS[view.kind].make(source, face, view)
