@@ -12,7 +12,7 @@ A attributes, S scenes, B branches):
 | score | (N, A) | predicted mean rating with the picture's own scene posterior; higher is better |
 | std | (N, A) | standard deviation of its error, before calibration; optional |
 | scene_probabilities | (N, S) | scene posterior, rows sum to one; optional |
-| score_by_scene | (N, S, A) | the score if scene s were certain; a scene vector p gives sum_s p_s score_by_scene_s; optional |
+| score_by_scene | (N, S, A) | the score if scene s were certain; scene vector p: sum_s p_s score_by_scene_s; optional |
 | branches | (N, B) | score of each branch alone for the first attribute; optional |
 | gate | (N,) | weight of the face branch in [0, 1]; optional |
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from pqa.imaging import Source
 from pqa.spec import CropRule, ViewSpec
 from pqa.types import Face
 
-__all__ = ["VIEWS", "ViewRow", "crop_box", "make_view", "normalise"]
+__all__ = ["VIEWS", "ViewRow", "crop_box", "make_view", "normalise", "view_row"]
 
 Pixels = npt.NDArray[np.uint8]
 Tensor = npt.NDArray[np.float32]
@@ -69,28 +70,25 @@ def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> 
     return rgb[top : top + high, left : left + wide]
 
 
-def _global(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+def _global(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     """The picture reduced to `short_side` (default: the view's), windowed about the face's centre or its own."""
     rgb = source.reduced(view.short_side or min(view.size))
     width, height = source.size
-    x, y = (
-        (width / 2, height / 2) if face is None else ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
-    )
+    x, y = width / 2, height / 2
+    if face is not None:
+        x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
     ratio = rgb.shape[1] / width
-    return normalise(_window(rgb, view.size, (x * ratio, y * ratio)), view.mean, view.std)
+    return _window(rgb, view.size, (x * ratio, y * ratio))
 
 
-def _face_pixels(source: Source, face: Face | None, view: ViewSpec, side: int) -> Pixels:
-    width, height = source.size
-    rule = view.crop or CropRule()
-    return source.region(crop_box(rule, face, width, height), side)
+def _face_crop(source: Source, face: Face | None, view: ViewSpec, side: int) -> Pixels:
+    return source.region(crop_box(view.crop or CropRule(), face, *source.size), side)
 
 
-def _face(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+def _face(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     """The face's crop by the spec's rule, reduced to the tensor's side; without a face, as the rule's fallback says."""
-    rgb = _face_pixels(source, face, view, max(view.size))
-    centre = (rgb.shape[1] / 2, rgb.shape[0] / 2)
-    return normalise(_window(rgb, view.size, centre), view.mean, view.std)
+    rgb = _face_crop(source, face, view, max(view.size))
+    return _window(rgb, view.size, (rgb.shape[1] / 2, rgb.shape[0] / 2))
 
 
 def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
@@ -100,7 +98,7 @@ def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
 
 def _face_statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
     """Natural-scene statistics of the face's crop, its longer edge reduced to `short_side`."""
-    return nss.statistics(_face_pixels(source, face, view, view.short_side))
+    return nss.statistics(_face_crop(source, face, view, view.short_side))
 
 
 def _face_geometry(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
@@ -112,9 +110,9 @@ def _face_geometry(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
-    """One kind of view. `make` gets the source, the main face (or None) and the view's spec."""
+    """One kind of view: `make` gives (H, W, 3) uint8 pixels, or a (D,) float32 vector where `vector` is true."""
 
-    make: Callable[[Source, Face | None, ViewSpec], Tensor]
+    make: Callable[[Source, Face | None, ViewSpec], npt.NDArray[Any]]
     vector: bool
     description: str
 
@@ -128,8 +126,15 @@ VIEWS: dict[str, ViewRow] = {
 }
 
 
-def make_view(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
-    """One input of the graph for one picture, without the batch axis: (3, H, W) or (D,) float32."""
+def view_row(view: ViewSpec) -> ViewRow:
+    """The row of `VIEWS` that makes this view. Raises ConfigurationError for a kind that no row makes."""
     if view.kind not in VIEWS:
         raise unknown_key(view.kind, VIEWS, "view")
-    return VIEWS[view.kind].make(source, face, view)
+    return VIEWS[view.kind]
+
+
+def make_view(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+    """One input of the graph for one picture, without the batch axis: (3, H, W) or (D,) float32."""
+    row = view_row(view)
+    made = row.make(source, face, view)
+    return made if row.vector else normalise(made, view.mean, view.std)
