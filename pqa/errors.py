@@ -21,6 +21,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+Status = Literal["ok", "unreadable", "unsupported", "too_large", "empty", "timeout", "model_error"]
+"""The `status` of a picture in every answer."""
 
 __all__ = [
     "ConfigurationError",
@@ -33,6 +37,7 @@ __all__ = [
     "ModelError",
     "ModelNotFound",
     "PqaError",
+    "Status",
     "UnreadableImage",
     "UnsupportedImage",
     "UntrainedModel",
@@ -47,7 +52,7 @@ class PqaError(Exception):
 class InputError(PqaError):
     """A picture that cannot be scored; `status` is the word used in every answer."""
 
-    status = "unreadable"
+    status: Status = "unreadable"
 
 
 class EmptyImage(InputError):
@@ -73,7 +78,7 @@ class ImageTimeout(InputError):
 class ModelError(PqaError):
     """A model file that is damaged, foreign or without a spec, or that failed while running."""
 
-    status = "model_error"
+    status: Status = "model_error"
 
 
 class ModelNotFound(ModelError):
@@ -105,5 +110,5 @@ def unknown_key(key: str, known: Iterable[str], what: str = "key") -> Configurat
     """The error for a name that nothing reads: lists what is known and offers the nearest."""
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ConfigurationError(f"unknown {what} {key!r}{hint} Known: {', '.join(names)}")
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return ConfigurationError(f"unknown {what} {key!r}{hint} Known: {', '.join(names) or 'none'}")

@@ -147,7 +147,7 @@ class ModelSpec:
 def _build(kind: Any, raw: Any, where: str) -> Any:
     """Plain JSON values to the dataclass `kind`, recursively, by its annotations."""
     origin = typing.get_origin(kind)
-    if dataclasses.is_dataclass(kind):
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(raw, dict):
             raise ConfigurationError(f"{where}: expected an object, got {type(raw).__name__}")
         hints = typing.get_type_hints(kind)

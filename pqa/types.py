@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pqa.errors import Status
+
 __all__ = [
     "SCHEMA_VERSION",
     "Best",
@@ -38,7 +40,6 @@ SCHEMA_VERSION = 1
 
 ImageSource = bytes | str | Path | npt.NDArray[np.uint8]
 SceneMode = Literal["image", "group", "known"]
-Status = Literal["ok", "unreadable", "unsupported", "too_large", "empty", "timeout", "model_error"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> 
         centre = (centre[0] + right // 2, centre[1] + down // 2)
     left = int(min(max(round(centre[0] - wide / 2), 0), rgb.shape[1] - wide))
     top = int(min(max(round(centre[1] - high / 2), 0), rgb.shape[0] - high))
-    return rgb[top : top + high, left : left + wide]
+    window: Pixels = rgb[top : top + high, left : left + wide]
+    return window
 
 
 def _global(source: Source, face: Face | None, view: ViewSpec) -> Pixels:

@@ -16,5 +16,5 @@ def trunk(name: str, options: dict[str, Any], *, pretrained: bool = False) -> tu
     The module maps (N, 3, H, W) to (N, C). `options` are timm's own arguments for that model (widths, depths).
     """
     module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
-    return module, int(module.num_features)
-
+    width: Any = module.num_features
+    return module, int(width)

@@ -137,7 +137,9 @@ class Predictor:
             raise ConfigurationError(
                 f"scene_mode 'known' needs a scene the model was trained on, got {scene!r}; known: {known}"
             )
-        return np.eye(len(self.spec.scenes), dtype=np.float32)[self.spec.scenes.index(scene)]
+        vector = np.zeros(len(self.spec.scenes), np.float32)
+        vector[self.spec.scenes.index(scene)] = 1.0
+        return vector
 
     def compose(
         self, id: str, scene: str, prediction: Prediction, *, attribute: str, scene_vector: Array | None = None

@@ -12,7 +12,7 @@ __all__ = ["fidelity"]
 EPSILON = 1e-8
 
 
-def fidelity(difference: Float[Tensor, "n"], probability: Float[Tensor, "n"]) -> Float[Tensor, ""]:
+def fidelity(difference: Float[Tensor, n], probability: Float[Tensor, n]) -> Float[Tensor, ""]:
     """Mean over pairs of 1 - sqrt(p p_hat + e) - sqrt((1 - p)(1 - p_hat) + e), p_hat = Phi(difference / sqrt 2), e = 1e-8.
 
     `difference`: predicted score of the first less that of the second; `probability`: how likely the first is the better
@@ -20,7 +20,9 @@ def fidelity(difference: Float[Tensor, "n"], probability: Float[Tensor, "n"]) ->
     The gradient vanishes where p_hat saturates on the wrong side: scale differences so that typical ones are near 1.
     """
     if difference.shape != probability.shape or difference.ndim != 1:
-        raise ValueError(f"expected two vectors of one length, got {tuple(difference.shape)} and {tuple(probability.shape)}")
+        raise ValueError(
+            f"expected two vectors of one length, got {tuple(difference.shape)} and {tuple(probability.shape)}"
+        )
     # Phi(d / sqrt 2) = erfc(-d / 2) / 2
     predicted = 0.5 * torch.erfc(-difference / 2.0)
     agree = torch.sqrt(probability * predicted + EPSILON)
