@@ -1,0 +1,62 @@
+"""The application: routes, middleware and the life of the service around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import pqa
+from service import health, problems, rank
+from service.limits import BodyLimit
+from service.middleware import Envelope
+from service.settings import Settings
+from service.state import Service
+
+__all__ = ["create_app"]
+
+_DESCRIPTION = (
+    "Which shot of a scene do people prefer, and why. Send portraits of one scene, get them back ranked, with scores, "
+    "win probabilities and measured reasons. Errors are RFC 9457 problem documents."
+)
+
+
+def create_app(settings: Settings | None = None, *, on_failure: Callable[[], None] | None = None) -> FastAPI:
+    """The ASGI application. Models load in the background once it starts; `/readyz` says when they are there.
+
+    `on_failure` is called when they cannot be loaded; `app.state.service.failure` then says why.
+    """
+    settings = settings or Settings.from_environment()
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.pipeline.start()
+        loading = asyncio.create_task(service.load(on_failure))
+        try:
+            yield
+        finally:
+            service.draining = True
+            await loading
+            await asyncio.to_thread(service.pipeline.close)
+
+    app = FastAPI(
+        title="pqa",
+        version=pqa.__version__,
+        summary="Portrait quality assessment",
+        description=_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        # The interactive pages load their scripts from elsewhere; the document itself needs nothing.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.include_router(rank.router)
+    app.include_router(health.router)
+    problems.install(app)
+    app.add_middleware(BodyLimit, limit=settings.max_request_bytes, pause_s=settings.receive_timeout_s)
+    app.add_middleware(Envelope, metrics=service.metrics)
+    return app

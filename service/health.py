@@ -1,0 +1,58 @@
+"""`GET /models`, `/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.metrics import CONTENT_TYPE
+from service.models import ModelList
+from service.problems import Problem
+from service.schema import problems
+from service.state import of
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    status: Literal["ok", "ready"]
+
+
+@router.get("/models", summary="Models and what their files say about themselves", responses=problems("unavailable"))
+async def models(request: Request) -> ModelList:
+    """The loaded models first, the default one on top; then the other files of the store, damaged ones with the error."""
+    return of(request).models.listing
+
+
+@router.get("/healthz", summary="Is the process alive", responses=problems("unavailable"))
+async def healthz(request: Request) -> Health:
+    """503 only for what a restart would mend: loading failed, or the model thread died."""
+    service = of(request)
+    if service.broken:
+        raise Problem("unavailable", service.trouble or "", reason="probe")
+    return Health("ok")
+
+
+@router.get("/readyz", summary="Can pictures be scored now", responses=problems("unavailable"))
+async def readyz(request: Request) -> Health:
+    """200 once the models have scored a real portrait; 503 before that, while shutting down and after a death inside."""
+    service = of(request)
+    if (trouble := service.trouble) is not None:
+        raise Problem("unavailable", trouble, reason="probe")
+    return Health("ready")
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"description": "All times in seconds", "content": {"text/plain": {}}}},
+)
+async def metrics(request: Request) -> Response:
+    return Response(of(request).metrics.render(), media_type=CONTENT_TYPE)

@@ -1,0 +1,154 @@
+"""The pictures of one request: taken in one by one, sent through the pipeline, waited for, or dropped together."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pqa.errors import ImageTimeout, InputError, ModelError, UnreadableImage
+from pqa.runtime.assess import Outcome, named
+from pqa.runtime.predictor import Prediction, Predictor
+from pqa.types import Image, Unscored
+from service.limits import too_large
+from service.pipeline import Pipeline
+from service.problems import Problem
+from service.settings import Settings
+
+__all__ = ["Failure", "Intake", "rows"]
+
+ID_LENGTH = 1024
+
+Failure = InputError | ModelError
+
+
+@dataclass(slots=True)
+class Picture:
+    """One picture of the request. `scene` is None where the client left it to the request's `scene` or `scenes`."""
+
+    id: str
+    scene: str | None
+    outcome: asyncio.Task[Prediction | Failure] | Prediction | Failure
+
+
+class Intake:
+    """Bounded by `share` bytes and by the settings' window; used from the event loop only."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, share: int) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._share = share
+        self._held = 0
+        self._in_work = 0
+        self._moved = asyncio.Event()
+        self._pictures: list[Picture] = []
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    async def room(self, arriving: int) -> None:
+        """Wait until `arriving` more bytes fit beside the pictures that are in work."""
+        while self._held and self._held + arriving > self._share:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._moved.clear()
+        await self._moved.wait()
+
+    def _name(self, id: str | None) -> str:
+        if len(self._pictures) >= self._settings.max_images:
+            raise too_large("pictures in one request", self._settings.max_images, "pictures")
+        if id and len(id) > ID_LENGTH:
+            raise Problem("invalid-request", f"the name of picture {len(self._pictures) + 1} is over {ID_LENGTH} long")
+        return id or f"image-{len(self._pictures) + 1}"
+
+    async def add(
+        self, id: str | None, data: bytes | bytearray, predictor: Predictor, scene: str | None = None
+    ) -> None:
+        """Send one file on its way; waits while as many as the window allows are in work."""
+        name = self._name(id)
+        while self._in_work >= self._settings.request_window:
+            await self._wait()
+        self._in_work += 1
+        self._held += len(data)
+        size = len(data)
+        task = asyncio.create_task(self._score(predictor, data))
+
+        def finished(_: asyncio.Task[Prediction | Failure]) -> None:
+            self._in_work -= 1
+            self._held -= size
+            self._moved.set()
+
+        task.add_done_callback(finished)
+        self._pictures.append(Picture(name, scene, task))
+
+    async def _score(self, predictor: Predictor, data: bytes | bytearray) -> Prediction | Failure:
+        seconds = self._settings.picture_timeout_s
+        future = asyncio.wrap_future(self._pipeline.submit(predictor, data))
+        del data
+        try:
+            return await asyncio.wait_for(future, seconds)
+        except (InputError, ModelError) as error:
+            return error
+        except TimeoutError:
+            return ImageTimeout(f"not scored within {seconds:g} s of its arrival")
+
+    async def add_base64(self, id: str | None, text: str, predictor: Predictor, scene: str | None) -> None:
+        """Like `add`, for base64 text. Text that is no base64 is one unreadable picture, not a wrong request."""
+        # Three bytes are four characters: refused before it is decoded.
+        if len(text) * 3 // 4 - 2 > self._settings.max_file_bytes:
+            raise too_large("a picture", self._settings.max_file_bytes)
+        try:
+            data = await asyncio.to_thread(_decode, text)
+        except UnreadableImage as error:
+            self.add_known(id, error, scene)
+            return
+        await self.add(id, data, predictor, scene)
+
+    def add_known(self, id: str | None, outcome: Prediction | Failure, scene: str | None) -> None:
+        """A picture whose outcome needs no work."""
+        self._pictures.append(Picture(self._name(id), scene, outcome))
+
+    def images(self, scene: str, scenes: Mapping[str, str]) -> list[Image]:
+        """Ids and scenes of the pictures, in their order. Raises a Problem for a name in `scenes` that never came."""
+        missing = sorted(set(scenes) - {picture.id for picture in self._pictures})
+        if missing:
+            raise Problem("invalid-request", f"scenes names pictures that are not in the request: {missing[:5]}")
+        rows = [Image(picture.id, b"", picture.scene or scenes.get(picture.id, scene)) for picture in self._pictures]
+        return named(rows, scene)
+
+    async def outcomes(self) -> list[Prediction | Failure]:
+        """Every picture's prediction or failure, in order, when all are there."""
+        return [
+            await picture.outcome if isinstance(picture.outcome, asyncio.Task) else picture.outcome
+            for picture in self._pictures
+        ]
+
+    async def cancel(self) -> None:
+        """Drop what has not been run yet."""
+        tasks = [picture.outcome for picture in self._pictures if isinstance(picture.outcome, asyncio.Task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _decode(text: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UnreadableImage(f"expected standard base64 with padding, without a data: prefix: {error}") from error
+
+
+def rows(images: list[Image], outcomes: list[Prediction | Failure]) -> list[tuple[Image, Outcome]]:
+    """What `pqa.runtime.assess` takes: each image with its prediction or its `Unscored` row."""
+    return [
+        (
+            image,
+            Unscored(image.id, image.scene, outcome.status, str(outcome))
+            if isinstance(outcome, Exception)
+            else outcome,
+        )
+        for image, outcome in zip(images, outcomes, strict=True)
+    ]

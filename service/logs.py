@@ -1,0 +1,39 @@
+"""Structured logs: one JSON object a line on standard error. Nothing of a picture, no file name, ever goes in."""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import json
+import logging
+from typing import Any
+
+__all__ = ["JsonFormatter", "configure", "request_id"]
+
+request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
+"""Id of the request that is being answered, if any."""
+
+
+class JsonFormatter(logging.Formatter):
+    """`time` (UTC), `level`, `logger`, `message`, `request_id`, the fields of `extra={"fields": {...}}`, `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (current := request_id.get()) is not None:
+            line["request_id"] = current
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure(level: str) -> None:
+    """Send every logger of this process through one JSON handler."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,77 @@
+"""uvicorn with a shutdown that is announced first, and with problem documents below the application too."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import FrameType
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from service import problems
+from service.settings import Settings
+from service.state import Service
+
+__all__ = ["Protocol", "Server"]
+
+
+class Protocol(H11Protocol):
+    """Answers bytes that are no HTTP with a problem document too."""
+
+    def send_400_response(self, msg: str) -> None:
+        problem = problems.Problem("malformed", f"this is no HTTP request: {msg}")
+        body = bytes(problems.render(problem, None).body)
+        headers = [
+            ("Content-Type", problems.MEDIA_TYPE),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """One process. The first SIGTERM or SIGINT drains, the second one of SIGINT quits at once; both end with code 0."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.http_host,
+                port=settings.http_port,
+                http=Protocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(settings.drain_s),
+            )
+        )
+        self._notice_s = settings.drain_notice_s
+        self._service: Service = app.state.service
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Say on /readyz that the end is near, keep the port open for a moment, then let requests in flight finish.
+
+        uvicorn would raise the signal again after its shutdown, so that a clean end looked like a death.
+        """
+        if self._loop is None or self._service.draining or not self._notice_s:
+            self._service.draining = True
+            self.force_exit = self.should_exit
+            self.should_exit = True
+            return
+        self._service.draining = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, self._notice_s, self._stop)
+
+    def _stop(self) -> None:
+        self.should_exit = True

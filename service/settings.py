@@ -1,0 +1,139 @@
+"""Settings of the service: one frozen dataclass, read from the environment, every row documented in docs/settings.md.
+
+A variable `PQA_...` that no setting reads raises, with the nearest name: a misspelt limit must not go unnoticed. Left
+alone are the names that Kubernetes injects for a Service called `pqa` (`PQA_SERVICE_...`, `PQA_PORT...`); for the same
+reason no setting is called `PQA_PORT`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pqa.errors import ConfigurationError, unknown_key
+from pqa.runtime.session import PROVIDERS, available_cpus
+
+__all__ = ["MIB", "PREFIX", "Settings", "table"]
+
+PREFIX = "PQA_"
+MIB = 1024 * 1024
+_INJECTED = ("PQA_SERVICE_", "PQA_PORT_")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _row(default: Any, help: str, low: float | None = None) -> Any:
+    """A setting with its line of documentation and, for a number, the smallest value that makes sense."""
+    return dataclasses.field(default=default, metadata={"help": help, "low": low})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. The variable of `max_images` is `PQA_MAX_IMAGES`, and so on."""
+
+    http_host: str = _row("127.0.0.1", "address to listen on; 0.0.0.0 inside a container")
+    http_port: int = _row(8000, "port to listen on; 0 takes a free one", 0)
+    models: tuple[str, ...] = _row(("default",), "names or .onnx paths of the models to load, by commas; the first one "
+                                   "answers requests that name none")  # fmt: skip
+    models_dir: str = _row("", "folders with further .onnx files, separated like PATH")
+    allow_untrained: bool = _row(False, "serve models that were exported without training")
+    provider: str = _row("cpu", f"where models run: {' or '.join(PROVIDERS)}")
+    decode_threads: int = _row(0, "threads that decode pictures and find faces; 0: the processors at hand", 0)
+    batch: int = _row(1, "pictures run together in the model; 1 keeps scores equal to the command line's to the last bit",
+                      1)  # fmt: skip
+    queue_pictures: int = _row(256, "pictures waiting or in work above which new requests get 429", 1)
+    request_window: int = _row(8, "pictures of one request in work at once; its upload waits for the rest", 1)
+    upload_memory_mib: float = _row(256.0, "memory for bytes received and not yet scored, over all requests; above it "
+                                    "new requests get 429", 1)  # fmt: skip
+    max_images: int = _row(256, "pictures in one request", 1)
+    max_file_mib: float = _row(30.0, "size of one picture's file", 0.001)
+    max_request_mib: float = _row(1024.0, "size of one request", 0.001)
+    max_json_mib: float = _row(64.0, "size of one JSON request, which is parsed as a whole; multipart streams", 0.001)
+    max_megapixels: float = _row(50.0, "pixels of one picture, read from its header before decoding", 0.001)
+    picture_timeout_s: float = _row(60.0, "time from the arrival of a picture to its score", 0.001)
+    receive_timeout_s: float = _row(30.0, "longest pause of a client in the middle of a request", 0.001)
+    drain_notice_s: float = _row(1.0, "after SIGTERM: time with /readyz at 503 before the port is closed", 0)
+    drain_s: float = _row(25.0, "after that: time for requests in flight to finish", 0)
+    cache_pictures: int = _row(4096, "predictions kept, so that JSON requests can name pictures by their sha256", 0)
+    log_level: str = _row("info", f"least level that is logged: {', '.join(LOG_LEVELS)}")
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            low, value = field.metadata["low"], getattr(self, field.name)
+            if low is not None and not low <= value < float("inf"):
+                raise ConfigurationError(f"{_variable(field.name)} must be at least {low} and finite, got {value}")
+        if self.http_port > 65535:
+            raise ConfigurationError(f"PQA_HTTP_PORT must be at most 65535, got {self.http_port}")
+        if self.provider not in PROVIDERS:
+            raise unknown_key(self.provider, PROVIDERS, "value of PQA_PROVIDER")
+        if self.log_level not in LOG_LEVELS:
+            raise unknown_key(self.log_level, LOG_LEVELS, "value of PQA_LOG_LEVEL")
+        if not self.models:
+            raise ConfigurationError("PQA_MODELS must name at least one model, got none")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Settings from variables; `overrides` (from the command line) win. Raises ConfigurationError."""
+        environ = os.environ if environ is None else environ
+        fields = {_variable(field.name): field for field in dataclasses.fields(cls)}
+        values: dict[str, Any] = {}
+        for key, text in environ.items():
+            if not key.startswith(PREFIX) or key.startswith(_INJECTED) or key == "PQA_PORT":
+                continue
+            if key not in fields:
+                raise unknown_key(key, fields, "setting")
+            values[fields[key].name] = _parse(key, text, type(fields[key].default))
+        return cls(**{**values, **overrides})
+
+    @property
+    def max_file_bytes(self) -> int:
+        return int(self.max_file_mib * MIB)
+
+    @property
+    def max_request_bytes(self) -> int:
+        return int(self.max_request_mib * MIB)
+
+    @property
+    def max_json_bytes(self) -> int:
+        return int(min(self.max_json_mib, self.max_request_mib) * MIB)
+
+    @property
+    def folders(self) -> list[Path]:
+        return [Path(part) for part in self.models_dir.split(os.pathsep) if part]
+
+    @property
+    def decoders(self) -> int:
+        return self.decode_threads or available_cpus()
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _parse(key: str, text: str, kind: type) -> Any:
+    """The text of a variable as a value of `kind`, the type of the setting's default."""
+    text = text.strip()
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ConfigurationError(f"{key} must be true or false, got {text!r}")
+        return text.lower() in ("true", "1")
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{key} must be {kind.__name__}, got {text!r}") from error
+
+
+def table() -> str:
+    """The rows of docs/settings.md."""
+    lines = ["| variable | default | what it sets |", "|---|---|---|"]
+    for field in dataclasses.fields(Settings):
+        default = ",".join(field.default) if isinstance(field.default, tuple) else str(field.default).lower()
+        lines.append(
+            f"| `{_variable(field.name)}` | {f'`{default}`' if default else 'none'} | {field.metadata['help']} |"
+        )
+    return "\n".join(lines) + "\n"

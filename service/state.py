@@ -1,0 +1,98 @@
+"""The state of one running service, and the two questions asked of it: is it alive, is it ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from fastapi import Request
+
+from pqa.errors import PqaError
+from service.limits import UploadMemory
+from service.metrics import Metrics
+from service.models import LoadedModels
+from service.pipeline import Pipeline
+from service.problems import Problem
+from service.settings import MIB, Settings
+
+__all__ = ["Service", "of"]
+
+log = logging.getLogger("pqa.service")
+
+
+class Service:
+    """Settings, threads, models and health of one app."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.uploads = UploadMemory(int(settings.upload_memory_mib * MIB))
+        self.pipeline = Pipeline(
+            decoders=settings.decoders, batch=settings.batch, cache=settings.cache_pictures, metrics=self.metrics
+        )
+        self.draining = False
+        self.failure: str | None = None
+        self._models: LoadedModels | None = None
+        self.metrics.ready.set_function(lambda: 0.0 if self.trouble else 1.0)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no picture can be scored at this moment; None when ready."""
+        if self.failure is not None:
+            return self.failure
+        if self._models is None:
+            return "models are being loaded"
+        if not self.pipeline.alive:
+            return "the model thread died; restart the service"
+        if self.draining:
+            return "the service is shutting down"
+        return None
+
+    @property
+    def models(self) -> LoadedModels:
+        """The loaded models. Raises the problem `unavailable` before they are."""
+        if self._models is None:
+            raise Problem("unavailable", self.trouble or "models are being loaded", reason="not-ready")
+        return self._models
+
+    @property
+    def broken(self) -> bool:
+        """Whether only a restart can help."""
+        return self.failure is not None or not self.pipeline.alive
+
+    async def load(self, on_failure: Callable[[], None] | None = None) -> None:
+        """Load and warm up without holding up the event loop. A failure is kept in `failure`, and told, never raised."""
+        began = time.perf_counter()
+        try:
+            models = await asyncio.to_thread(LoadedModels.load, self.settings)
+        except PqaError as error:
+            self.failure = str(error)
+        except Exception as error:
+            log.exception("loading failed unexpectedly")
+            self.failure = f"{type(error).__name__}: {error}"
+        else:
+            for predictor in models.predictors.values():
+                info = predictor.model.info
+                self.metrics.model.labels(info.name, info.version, info.sha256, predictor.model.provider).set(1)
+            self._models = models
+            seconds = round(time.perf_counter() - began, 3)
+            log.info("ready", extra={"fields": {"models": list(models.predictors), "seconds": seconds}})
+            return
+        log.critical("models cannot be served: %s", self.failure)
+        if on_failure is not None:
+            on_failure()
+
+    def admit(self) -> None:
+        """Turn a request for scores away at the door when it cannot be served now."""
+        if (trouble := self.trouble) is not None:
+            raise Problem("unavailable", trouble, reason="draining" if self.draining else "not-ready")
+        if self.pipeline.waiting >= self.settings.queue_pictures:
+            raise Problem("busy", "too many pictures are waiting; try again", reason="queue")
+
+
+def of(request: Request) -> Service:
+    """The service that answers this request."""
+    service: Service = request.app.state.service
+    return service
