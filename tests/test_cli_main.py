@@ -1,0 +1,137 @@
+"""The frame of the command line: finding commands, help, errors as one line, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from types import ModuleType
+
+import pytest
+
+import pqa
+from pqa.cli import main as frame
+from pqa.errors import ConfigurationError, MissingExtra, ModelNotFound
+
+Install = Callable[[Callable[[argparse.Namespace], int]], None]
+
+
+def absent(extra: str) -> str:
+    return f"is not installed; install it with: pip install 'pqa[{extra}]'\n"
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """`install(run)` makes `run` the only command, named `probe`, with one option `--number`."""
+
+    def put(run: Callable[[argparse.Namespace], int]) -> None:
+        module = ModuleType("probe_command")
+        module.configure = lambda parser: parser.add_argument("--number", type=int, default=0)  # type: ignore[attr-defined]
+        module.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "probe_command", module)
+        points = [EntryPoint("probe", "probe_command", frame.GROUP)]
+        monkeypatch.setattr(frame, "entry_points", lambda group: points if group == frame.GROUP else [])
+
+    return put
+
+
+def raising(error: BaseException) -> Callable[[argparse.Namespace], int]:
+    def run(args: argparse.Namespace) -> int:
+        raise error
+
+    return run
+
+
+def test_every_registered_command_has_a_summary_and_the_other_way_round() -> None:
+    assert set(frame._commands()) == set(frame.SUMMARIES)
+
+
+def test_help_names_every_command_and_loads_none() -> None:
+    code = (
+        "import sys; from pqa.cli.main import main; assert main(['--help']) == 0; "
+        "heavy = {'numpy', 'rich', 'cv2', 'onnxruntime', 'torch', 'fastapi'} & set(sys.modules); "
+        "assert not heavy, heavy; assert 'pqa.cli.rank' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name, summary in frame.SUMMARIES.items():
+        assert f"{name} " in done.stdout
+        assert summary in done.stdout
+
+
+def test_python_m_pqa_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "pqa", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"pqa {pqa.__version__}\n"
+
+
+def test_no_command_prints_the_help_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main([]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "commands:" in err
+
+
+def test_unknown_command_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main(["rnak", "a.jpg"]) == 2
+    assert "did you mean 'rank'?" in capsys.readouterr().err
+
+
+def test_arguments_reach_the_command_and_its_code_comes_back(install: Install) -> None:
+    install(lambda args: int(args.number))
+    assert frame.main(["probe", "--number", "3"]) == 3
+
+
+@pytest.mark.parametrize(
+    "argv", [["probe", "--number", "x"], ["probe", "--nmber", "1"], ["--number"], ["probe", "--num=1"]]
+)
+def test_wrong_use_is_one_line_and_code_2(
+    install: Install, capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    install(lambda args: 0)
+    assert frame.main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("pqa: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ConfigurationError("first\nsecond"), 2, "pqa: first second\n"),
+        (ModelNotFound("no model named 'x'"), 2, "pqa: no model named 'x'\n"),
+        (MissingExtra("pyarrow", "parquet"), 2, f"pqa: pyarrow {absent('parquet')}"),
+        (ModuleNotFoundError("no", name="torch.nn"), 2, f"pqa: torch {absent('train')}"),
+        (PermissionError(13, "Permission denied", "out.csv"), 2, "pqa: out.csv: Permission denied\n"),
+        (KeyboardInterrupt(), 130, "pqa: interrupted\n"),
+    ],
+)  # fmt: skip
+def test_known_errors_are_one_line(
+    install: Install, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
+    install(raising(error))
+    assert frame.main(["probe"]) == code
+    assert capsys.readouterr() == ("", said)
+
+
+def test_a_broken_installation_is_not_taken_for_a_missing_extra(install: Install) -> None:
+    install(raising(ModuleNotFoundError("no", name="pqa.gone")))
+    with pytest.raises(ModuleNotFoundError):
+        frame.main(["probe"])
+
+
+def test_not_installed_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(frame, "entry_points", lambda group: [])
+    assert frame.main(["rank"]) == 2
+    assert "pip install" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pqa", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (141, "")
