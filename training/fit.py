@@ -30,7 +30,7 @@ from training.recipes import SceneGateRecipe
 __all__ = ["build_model", "fit", "predict"]
 
 PROOF_PICTURES = 32
-LAB = [nss.NAMES.index(f"full_lab_mean_{channel}") for channel in "lab"]
+LAB = [nss.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
 
 
 def build_model(recipe: SceneGateRecipe) -> torch.nn.Module:

@@ -14,7 +14,7 @@ from pqa.imaging import Source
 __all__ = ["SIDE", "duplicate_groups", "thumbnail"]
 
 SIDE = 16
-THRESHOLD = 0.93
+THRESHOLD = 0.91
 """Correlation of two thumbnails from which they count as one content; see `duplicate_groups`."""
 
 

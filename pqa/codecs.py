@@ -1,0 +1,242 @@
+"""File formats to 8-bit sRGB pixels: sniffing, headers, decoding at a scale, colour.
+
+Used by `pqa.imaging` alone. Decoders are strangers' code fed with strangers' files: whatever they raise leaves here as an
+`InputError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageCms
+from PIL.ExifTags import IFD, Base
+
+from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
+
+__all__ = ["FORMATS", "Exif", "Header", "decode", "eight_bit", "header", "orient", "sniff"]
+
+Pixels = npt.NDArray[np.uint8]
+
+FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"})
+
+BITS_PER_SAMPLE = 258
+"""The TIFF tag."""
+
+BACKGROUND = 128
+"""Grey level behind transparent pixels: neither dark nor clipped, so that a cut-out looks neither badly exposed nor glaring."""
+
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"8BPS", "PSD"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG2000"),
+    (b"%PDF", "PDF"),
+)
+
+# Brands of the ISO base media files that hold still pictures; every other brand is a film.
+_BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIF") | {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+}
+
+_heif_lock = threading.Lock()
+_heif_ready = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exif:
+    """When and by what a picture was taken, as far as it says."""
+
+    captured: datetime | None = None
+    make: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says before any pixel is decoded; `width` and `height` as stored, before orientation (EXIF 1 to 8)."""
+
+    format: str
+    width: int
+    height: int
+    orientation: int
+    frames: int
+    deep: bool
+
+
+@contextlib.contextmanager
+def _typed(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(f"the header promises too many pixels: {error}") from error
+    except Exception as error:  # decoders raise whatever they like on hostile files
+        raise UnreadableImage(f"{doing} failed: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def sniff(data: bytes) -> str:
+    """The format by content, never by name. Raises UnreadableImage for what is no picture at all."""
+    for signature, name in _SIGNATURES:
+        if data.startswith(signature):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        brands = [data[8:12], *(data[i : i + 4] for i in range(16, min(len(data), 64), 4))]
+        for brand in brands:
+            if brand in _BRANDS:
+                return _BRANDS[brand]
+        return "film"
+    raise UnreadableImage(f"not a picture in any known format: expected one of {', '.join(sorted(FORMATS))}")
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    if name == "HEIF":
+        _register_heif()
+    return Image.open(io.BytesIO(data), formats=[name])
+
+
+def _register_heif() -> None:
+    global _heif_ready
+    with _heif_lock:
+        if _heif_ready:
+            return
+        try:
+            import pillow_heif
+        except ImportError as error:
+            raise UnsupportedImage("HEIC needs pillow-heif; install it with: pip install 'pqa[heic]'") from error
+        pillow_heif.register_heif_opener()
+        _heif_ready = True
+
+
+def header(data: bytes, name: str) -> Header:
+    """Read the header of a file whose format is `name`. Decodes no pixel."""
+    with _typed(f"reading the {name} header"), _open(data, name) as image:
+        width, height = image.size
+        frames = int(getattr(image, "n_frames", 1)) if name in ("PNG", "WEBP", "AVIF") else 1
+        return Header(name, width, height, _orientation(image), frames, _deep(image, data, name))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = int(image.getexif().get(Base.Orientation, 1))
+    except Exception:  # EXIF is decoration: garbage in it never fails a picture
+        return 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _deep(image: Image.Image, data: bytes, name: str) -> bool:
+    """16 bits a channel, which Pillow would cut to 8."""
+    if name == "PNG":
+        return data[24] == 16
+    if name == "TIFF":
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]
+        return bool(max(bits if isinstance(bits, tuple) else (bits,)) == 16)
+    return False
+
+
+def exif(data: bytes, name: str) -> Exif:
+    """Capture time and camera; empty fields where the file is silent or garbled."""
+    try:
+        with _open(data, name) as image:
+            tags = image.getexif()
+            taken = str(tags.get_ifd(IFD.Exif).get(Base.DateTimeOriginal) or tags.get(Base.DateTime) or "")
+            captured = datetime.strptime(taken.strip("\0 "), "%Y:%m:%d %H:%M:%S") if taken else None
+            make, model = (str(tags.get(tag) or "").strip("\0 ") or None for tag in (Base.Make, Base.Model))
+            return Exif(captured, make, model)
+    except Exception:  # EXIF is decoration: garbage in it never fails a picture
+        return Exif()
+
+
+def decode(data: bytes, info: Header, scale: int) -> Pixels:
+    """(ceil(H / scale), ceil(W / scale), 3) uint8 sRGB, displayed upright; `scale` is 1, 2, 4 or 8.
+
+    JPEG is decoded at the scale (libjpeg's scaled inverse DCT); other formats are decoded whole and box-reduced.
+    """
+    with _typed(f"decoding {info.format}"), _open(data, info.format) as image:
+        profile = image.info.get("icc_profile")
+        if info.deep:
+            return _shrink(orient(_decode_deep(data, profile), info.orientation), scale)
+        if info.format == "JPEG" and scale > 1:
+            image.draft(None, (max(1, info.width // scale), max(1, info.height // scale)))
+        image.load()
+        if info.format != "JPEG" and image.size != (info.width, info.height):
+            raise UnreadableImage(f"the header says {info.width}x{info.height}, the pixels are {image.size}")
+        pixels = orient(np.asarray(_srgb(image, profile)), info.orientation)
+        expected = -(-max(info.width, info.height) // scale)
+        return pixels if max(pixels.shape[:2]) == expected else _shrink(pixels, scale)
+
+
+def _shrink(pixels: Pixels, scale: int) -> Pixels:
+    return pixels if scale == 1 else np.asarray(Image.fromarray(pixels).reduce(scale))
+
+
+def _decode_deep(data: bytes, profile: bytes | None) -> Pixels:
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
+    if values.ndim == 3:
+        values = values[..., [2, 1, 0, 3][: values.shape[2]]]
+    return np.asarray(_srgb(Image.fromarray(eight_bit(np.asarray(values))), profile))
+
+
+def eight_bit(values: npt.NDArray[Any]) -> Pixels:
+    """(H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16 to (H, W, 3) uint8; 16 bits are scaled (v / 257, rounded)."""
+    if values.dtype == np.uint16:
+        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=2)
+    if values.shape[2] == 4:
+        alpha = values[..., 3:].astype(np.uint32)
+        mixed = values[..., :3].astype(np.uint32) * alpha + BACKGROUND * (255 - alpha)
+        values = ((mixed + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(values)
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Any mode of Pillow to RGB in sRGB; transparent pixels over BACKGROUND."""
+    if image.mode in ("I", "F", "LAB"):
+        raise UnsupportedImage(
+            f"pixels of the kind {image.mode!r} are not photographs this reads; save as 8 or 16 bits RGB"
+        )
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = Image.fromarray(eight_bit(np.asarray(image.convert("RGBA"))))
+    elif image.mode in ("P", "1"):
+        image = image.convert("RGB")
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):  # a broken profile is ignored
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "srgb" not in ImageCms.getProfileDescription(source).lower():
+                target = ImageCms.createProfile("sRGB")
+                converted = ImageCms.profileToProfile(
+                    image, source, target, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+                )
+                if converted is not None:
+                    return converted
+    return image.convert("RGB")
+
+
+def orient(pixels: Pixels, orientation: int) -> Pixels:
+    """Stored pixels as displayed, by the EXIF orientation 1 to 8."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
