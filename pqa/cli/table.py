@@ -1,0 +1,105 @@
+"""A ranking as tables for people, and the progress bar of long work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from pqa.cli.words import flag_words, percent, plain, reason_words, score_words
+from pqa.types import Group, Ranking, Score, Unscored, Warn
+
+__all__ = ["print_ranking", "print_scores", "print_unscored", "progress"]
+
+STATUS_STYLE = "red"
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, there only while a person watches; gives the function to call after each picture."""
+    console = Console(stderr=True)
+    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_ranking(console: Console, ranking: Ranking) -> None:
+    """One table a scene, best first, then warnings and what could not be scored."""
+    for group in ranking.groups:
+        console.print(_heading(group), _table(group), sep="\n")
+    print_unscored(console, ranking.unscored, ranking.warnings)
+
+
+def print_scores(console: Console, rows: Sequence[Score | Unscored]) -> None:
+    """One line a picture in input order, then what could not be scored."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("picture", overflow="fold")
+    table.add_column("score", no_wrap=True)
+    table.add_column("what was found", overflow="fold")
+    for row in rows:
+        if isinstance(row, Score):
+            table.add_row(Text(plain(row.id)), score_words(row), _found(row))
+    if table.rows:
+        console.print(table)
+    print_unscored(console, [row for row in rows if isinstance(row, Unscored)], ())
+
+
+def print_unscored(console: Console, rows: Sequence[Unscored], warnings: Sequence[Warn]) -> None:
+    """Warnings and the pictures without a score, each with its reason."""
+    for warning in warnings:
+        console.print(Text(f"warning: {plain(warning.message)}", style="yellow"))
+    if not rows:
+        return
+    console.print(Text(f"not scored: {len(rows)}", style="bold"))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold")
+    table.add_column(style=STATUS_STYLE, no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(Text(plain(row.id)), row.status, Text(plain(row.detail)))
+    console.print(table)
+
+
+def _heading(group: Group) -> RenderableType:
+    count = len(group.order)
+    text = Text(plain(group.scene), style="bold")
+    text.append(f"  {count} picture{'s' * (count != 1)}", style="not bold")
+    if group.best is not None and count > 1:
+        text.append(f", the first is the best with a chance of {percent(group.best.p_best)}", style="not bold")
+    return text
+
+
+def _table(group: Group) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("picture", overflow="fold", ratio=2)
+    table.add_column("score", no_wrap=True)
+    table.add_column("beats first", justify="right", no_wrap=True)
+    table.add_column("what was found", overflow="fold", ratio=3)
+    wins = group.win_probability
+    for _, band in groupby(group.ranking, key=lambda row: row.tie_group):
+        rows = list(band)
+        for place, row in enumerate(rows):
+            chance = "" if wins is None or row.rank == 1 else percent(wins[row.rank - 1][0])
+            name = Text(plain(row.id), style="bold" if row.rank == 1 else "")
+            table.add_row(f"{row.rank} {_bracket(place, len(rows))}", name, score_words(row), chance, _found(row))
+    return table
+
+
+def _bracket(place: int, count: int) -> str:
+    """The stroke that ties the ranks of one tie group together."""
+    if count == 1:
+        return " "
+    return "┐" if place == 0 else "┘" if place == count - 1 else "│"
+
+
+def _found(row: Score) -> Text:
+    faults = Text(", ").join(Text(reason_words(reason), style="yellow") for reason in row.reasons)
+    flags = Text(", ").join(Text(flag_words(flag), style="cyan") for flag in row.flags)
+    return Text(", ").join(part for part in (faults, flags) if part)

@@ -1,0 +1,47 @@
+"""Numbers and codes of an answer as words for people."""
+
+from __future__ import annotations
+
+from pqa.types import Reason, Score
+
+__all__ = ["flag_words", "percent", "plain", "reason_words", "score_words"]
+
+FLAGS: dict[str, str] = {
+    "no_face": "no face found, judged as a whole",
+    "many_faces": "several faces, the largest one judged",
+    "small_face": "small face",
+    "out_of_distribution": "unlike the pictures the model was trained on",
+    "untrained_model": "untrained model",
+}
+
+
+def plain(text: str) -> str:
+    """`text` with control characters and undecodable bytes escaped: a file's name must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def percent(chance: float) -> str:
+    """A probability in [0, 1] in percent, never rounded to certainty."""
+    if chance < 0.01:
+        return "under 1 %"
+    if chance > 0.99:
+        return "over 99 %"
+    return f"{100 * chance:.0f} %"
+
+
+def score_words(row: Score) -> str:
+    """Score and spread, as in `0.712 ± 0.055`."""
+    return f"{row.score:.3f}" if row.score_std is None else f"{row.score:.3f} ± {row.score_std:.3f}"
+
+
+def flag_words(flag: str) -> str:
+    """A flag in words; one that is not known here as it is."""
+    return FLAGS.get(flag, flag)
+
+
+def reason_words(reason: Reason) -> str:
+    """A fault in words, with what was measured and the limit it crossed."""
+    words = reason.code.replace("_", " ")
+    unit = f" {reason.unit}" if reason.unit else ""
+    side = "over" if reason.value > reason.threshold else "under"
+    return f"{words} ({reason.value:.3g}{unit}, {side} {reason.threshold:.3g})"
