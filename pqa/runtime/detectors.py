@@ -1,0 +1,152 @@
+"""Face detectors by name, and how many looks at a picture they take before they say that there is no face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from pqa.errors import unknown_key
+from pqa.runtime.attempts import Attempt, look
+from pqa.runtime.mtcnn import Mtcnn
+from pqa.types import Face
+
+if TYPE_CHECKING:
+    from pqa.imaging import Source
+
+__all__ = ["DETECTORS", "Detector", "DetectorRow", "MtcnnDetector", "Sighting", "load_detector"]
+
+Box = tuple[float, float, float, float]
+
+FIRST = (Attempt("plain"), Attempt("fine", short_side=720, min_face=24))
+"""Looks that settle the matter alone, in this order: the picture as it is, then for faces of 3 % of its short side."""
+
+RETRIES = (
+    Attempt("equalised", tone="equalised"),
+    Attempt("grey", tone="grey"),
+    Attempt("turned -30", angle=-30),
+    Attempt("turned -15", angle=-15),
+    Attempt("turned 15", angle=15),
+    Attempt("turned 30", angle=30),
+    Attempt("equalised, turned -20", angle=-20, tone="equalised"),
+    Attempt("equalised, turned 20", angle=20, tone="equalised"),
+    Attempt("sideways 90", angle=90),
+    Attempt("upside down", angle=180),
+    Attempt("sideways 270", angle=270),
+    Attempt("fine, equalised", short_side=720, min_face=24, tone="equalised"),
+)
+"""Looks for heads in profile, bent down, lying or under coloured light. None of them is trusted alone."""
+
+THRESHOLDS = (0.6, 0.7, 0.2)
+SURE = 0.97
+"""Probability that settles a first look. Between this and 0.9, textures pass for faces about as often as faces do."""
+
+COMPANION = 0.8
+"""Probability of further faces in a picture with a sure one."""
+
+CASCADE = ((0.8, SURE), (0.7, SURE), (0.6, SURE), (0.5, SURE), (0.4, SURE), (0.2, 0.985))
+"""Levels tried from the top where no first look is sure: mean probability over all looks (0 where a look does not see
+the face), and the probability that the best look must reach. The levels are those of SAR (in "Deep Portrait Quality
+Assessment. A NTIRE 2024 Challenge Survey", 2024); there each is a threshold on one look."""
+
+SAME = 0.35
+"""Intersection over union from which two looks see the same face."""
+
+
+class Detector(Protocol):
+    """Finds the faces of a picture. Safe to share between threads; equal pixels give equal faces to the last bit."""
+
+    def detect(self, source: Source) -> tuple[Face, ...]:
+        """Faces in displayed full-resolution pixels, the main one first, none if none is trusted.
+
+        Sure faces come first, largest area first, then the less sure ones, likewise. The box of a cut-off face may
+        reach out of the picture.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A face, the name of the look that saw it best, and its mean probability over all looks taken."""
+
+    face: Face
+    attempt: str
+    evidence: float
+
+
+def _area(face: Face) -> float:
+    return (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, in [0, 1]."""
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    common = max(wide, 0.0) * max(high, 0.0)
+    return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+
+def _agree(looks: Sequence[tuple[str, list[Face]]]) -> list[Sighting]:
+    """Join what several looks saw at one place; each place keeps its most probable face."""
+    everything = sorted(((face, name) for name, faces in looks for face in faces), key=lambda seen: -seen[0].confidence)
+    places: list[tuple[Face, dict[str, float]]] = []
+    for face, name in everything:
+        for best, votes in places:
+            if overlap(best.box, face.box) > SAME:
+                votes.setdefault(name, face.confidence)
+                break
+        else:
+            places.append((face, {name: face.confidence}))
+    return [Sighting(best, next(iter(votes)), sum(votes.values()) / len(looks)) for best, votes in places]
+
+
+class MtcnnDetector:
+    """MTCNN with the looks of `FIRST` and `RETRIES`."""
+
+    def __init__(self, mtcnn: Mtcnn) -> None:
+        self._mtcnn = mtcnn
+
+    def detect(self, source: Source) -> tuple[Face, ...]:
+        return tuple(sighting.face for sighting in self.sightings(source))
+
+    def sightings(self, source: Source) -> list[Sighting]:
+        """The faces of `detect`, each with what speaks for it."""
+        looks = []
+        for attempt in FIRST:
+            faces = look(self._mtcnn, source, attempt, THRESHOLDS)
+            if any(face.confidence >= SURE for face in faces):
+                kept = [face for face in faces if face.confidence >= COMPANION]
+                kept.sort(key=lambda face: (face.confidence < SURE, -_area(face)))
+                return [Sighting(face, attempt.name, face.confidence) for face in kept]
+            looks.append((attempt.name, faces))
+        looks += [(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in RETRIES]
+        seen = _agree(looks)
+        for evidence, best in CASCADE:
+            kept_here = [one for one in seen if one.evidence >= evidence and one.face.confidence >= best]
+            if kept_here:
+                return sorted(kept_here, key=lambda one: -_area(one.face))
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRow:
+    """One detector: `load` takes the number of threads; `files` lie in `pqa/artifacts`."""
+
+    load: Callable[[int], Detector]
+    licence: str
+    files: tuple[str, ...]
+
+
+DETECTORS: dict[str, DetectorRow] = {
+    "mtcnn": DetectorRow(
+        lambda threads: MtcnnDetector(Mtcnn(threads=threads)),
+        licence="MIT",
+        files=("mtcnn/pnet.onnx", "mtcnn/rnet.onnx", "mtcnn/onet.onnx"),
+    ),
+}
+
+
+def load_detector(name: str, threads: int = 1) -> Detector:
+    """Open a detector of `DETECTORS`. Raises ConfigurationError for an unknown name, ModelError for a damaged file."""
+    if name not in DETECTORS:
+        raise unknown_key(name, DETECTORS, "detector")
+    return DETECTORS[name].load(threads)
