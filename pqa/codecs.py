@@ -67,7 +67,7 @@ class Exif:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says before any pixel is decoded; `width` and `height` as stored, before orientation (EXIF 1 to 8)."""
+    """What a file says before any pixel is decoded; `width` and `height` before `orientation` (EXIF 1 to 8) applies."""
 
     format: str
     width: int
@@ -129,7 +129,9 @@ def header(data: bytes, name: str) -> Header:
     with _typed(f"reading the {name} header"), _open(data, name) as image:
         width, height = image.size
         frames = int(getattr(image, "n_frames", 1)) if name in ("PNG", "WEBP", "AVIF") else 1
-        return Header(name, width, height, _orientation(image), frames, _deep(image, data, name))
+        # Pillow and OpenCV turn TIFF upright themselves, and Pillow gives its size as displayed.
+        orientation = 1 if name == "TIFF" else _orientation(image)
+        return Header(name, width, height, orientation, frames, _deep(image, data, name))
 
 
 def _orientation(image: Image.Image) -> int:

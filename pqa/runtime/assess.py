@@ -120,7 +120,7 @@ class Assessor:
         """Score every picture by itself; one row a picture, in input order; a bad picture becomes an `Unscored` row.
 
         `inputs` are paths, bytes of files, arrays (H, W, 3) uint8 RGB, or `pqa.types.Image`. `on_done` is called
-        after each picture, from worker threads. Raises ConfigurationError for an attribute or scene that the model does not know.
+        after each picture, from worker threads. Raises ConfigurationError for an attribute or scene unknown to the model.
         """
         items = self._outcomes(inputs, scene, attribute, scene_mode, on_done)
         return score_rows(self.predictor, items, attribute=attribute, scene_mode=scene_mode)
