@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
+import socket
 from typing import Any
+
+from pqa.errors import ModelError
 
 __all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command. Everything else is set by variables; docs/settings.md lists them."""
-    parser.description = "Serve POST /rank and POST /score over HTTP. Options win over the PQA_... variables."
+    parser.epilog = "Every setting has a PQA_... variable, see docs/settings.md; these options win over theirs."
     parser.add_argument("--host", dest="http_host", help="address to listen on (PQA_HTTP_HOST, default 127.0.0.1)")
     parser.add_argument(
         "--port", dest="http_port", type=int, help="port, 0 for a free one (PQA_HTTP_PORT, default 8000)"
@@ -32,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT. 0 after a clean end, 1 when the models cannot be served."""
+    """Serve until SIGTERM or SIGINT. Raises ModelError when the models cannot be served, OSError for a taken port."""
     from service import logs
     from service.app import create_app
     from service.server import Server
@@ -48,10 +51,14 @@ def run(args: argparse.Namespace) -> int:
     def stop() -> None:
         server.should_exit = True
 
-    app = create_app(settings, on_failure=stop)
-    server = Server(app, settings)
-    server.run()
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    with socket.create_server((settings.http_host, settings.http_port), family=family) as listener:
+        app = create_app(settings, on_failure=stop)
+        server = Server(app, settings)
+        host, port = listener.getsockname()[:2]
+        logging.getLogger("pqa.service").info("listening", extra={"fields": {"host": host, "port": port}})
+        server.run(sockets=[listener])
     failure = app.state.service.failure
     if failure is not None:
-        print(f"pqa serve: {failure}", file=sys.stderr)
-    return 1 if failure is not None or not server.started else 0
+        raise ModelError(failure)
+    return 0

@@ -82,7 +82,7 @@ class LoadedModels:
             row = model.spec.detector
             if row not in detectors:
                 detectors[row] = load_detector(row)
-            predictors[model.info.name] = Predictor(model, limits=limits, detector=detectors[row])
+            predictors[model.path.stem] = Predictor(model, limits=limits, detector=detectors[row])
         portrait = WARM_UP.read_bytes()
         for predictor in predictors.values():
             predictor.infer([predictor.prepare(portrait)])
@@ -116,7 +116,7 @@ def _listing(entries: list[Entry], predictors: dict[str, Predictor]) -> ModelLis
 def _card(model: Model, *, loaded: bool, default: bool) -> ModelCard:
     spec = model.spec
     return ModelCard(
-        name=spec.name,
+        name=model.path.stem,
         file=model.path.name,
         loaded=loaded,
         default=default,

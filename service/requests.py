@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from pqa.errors import unknown_key
 from service.problems import Problem
@@ -14,6 +14,8 @@ __all__ = ["Options", "PictureEntry", "ScoreRequest", "form_options", "json_requ
 
 Name = Annotated[str, Field(min_length=1, max_length=1024)]
 Word = Annotated[str, Field(min_length=1, max_length=256)]
+
+_SCENES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[Name, Word])
 
 
 class Options(BaseModel):
@@ -73,16 +75,14 @@ def form_options(fields: Mapping[str, str]) -> Options:
     values: dict[str, Any] = dict(fields)
     try:
         if "scenes" in fields:
-            values["scenes"] = Scenes.model_validate_json(f'{{"scenes": {fields["scenes"]}}}').scenes
+            values["scenes"] = _SCENES.validate_json(fields["scenes"])
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
+        raise Problem("invalid-request", f"scenes: expected a JSON object, file name to scene: {fault}") from error
+    try:
         return Options(**values)
     except ValidationError as error:
         raise _problem(error) from error
-
-
-class Scenes(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    scenes: dict[Name, Word]
 
 
 def _problem(error: ValidationError) -> Problem:
