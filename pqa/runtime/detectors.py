@@ -18,8 +18,9 @@ __all__ = ["DETECTORS", "Detector", "DetectorRow", "MtcnnDetector", "Sighting", 
 
 Box = tuple[float, float, float, float]
 
-FIRST = (Attempt("plain"), Attempt("fine", short_side=720, min_face=24))
-"""Looks that settle the matter alone, in this order: the picture as it is, then for faces of 3 % of its short side."""
+FIRST = ((Attempt("plain"), 0.99), (Attempt("fine", short_side=720, min_face=24), 0.995))
+"""Looks that settle the matter alone, in this order, each with the probability from which it does: the picture as it
+is, then for faces from 3 % of its short side. Below these, textures pass for faces about as often as faces do."""
 
 RETRIES = (
     Attempt("equalised", tone="equalised"),
@@ -38,13 +39,10 @@ RETRIES = (
 """Looks for heads in profile, bent down, lying or under coloured light. None of them is trusted alone."""
 
 THRESHOLDS = (0.6, 0.7, 0.2)
-SURE = 0.97
-"""Probability that settles a first look. Between this and 0.9, textures pass for faces about as often as faces do."""
-
 COMPANION = 0.8
 """Probability of further faces in a picture with a sure one."""
 
-CASCADE = ((0.8, SURE), (0.7, SURE), (0.6, SURE), (0.5, SURE), (0.4, SURE), (0.2, 0.985))
+CASCADE = ((0.8, 0.95), (0.7, 0.95), (0.6, 0.95), (0.5, 0.97), (0.4, 0.99), (0.2, 0.99))
 """Levels tried from the top where no first look is sure: mean probability over all looks (0 where a look does not see
 the face), and the probability that the best look must reach. The levels are those of SAR (in "Deep Portrait Quality
 Assessment. A NTIRE 2024 Challenge Survey", 2024); there each is a threshold on one look."""
@@ -111,11 +109,11 @@ class MtcnnDetector:
     def sightings(self, source: Source) -> list[Sighting]:
         """The faces of `detect`, each with what speaks for it."""
         looks = []
-        for attempt in FIRST:
+        for attempt, sure in FIRST:
             faces = look(self._mtcnn, source, attempt, THRESHOLDS)
-            if any(face.confidence >= SURE for face in faces):
+            if any(face.confidence >= sure for face in faces):
                 kept = [face for face in faces if face.confidence >= COMPANION]
-                kept.sort(key=lambda face: (face.confidence < SURE, -_area(face)))
+                kept.sort(key=lambda face: (face.confidence < sure, -_area(face)))
                 return [Sighting(face, attempt.name, face.confidence) for face in kept]
             looks.append((attempt.name, faces))
         looks += [(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in RETRIES]
