@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
+from pqa.data import camera
 from pqa.spec import SPEC_KEY, Calibration, CropRule, ModelSpec, ViewSpec
 
 ASSETS = Path(__file__).parent.parent / "pqa" / "data" / "assets"
@@ -151,3 +154,14 @@ def untrained_model(make_model: MakeModel, tmp_path_factory: pytest.TempPathFact
 def astronaut() -> bytes:
     """Bytes of the shipped portrait (a PNG)."""
     return (ASSETS / "astronaut.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def portrait_set(astronaut: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four shots of the portrait, `sharp.jpg`, `dark.jpg`, `noisy.jpg` and `soft.jpg`; not to be changed."""
+    folder = tmp_path_factory.mktemp("portraits")
+    rgb = np.asarray(Image.open(io.BytesIO(astronaut)).convert("RGB"))
+    for name, fault in {"sharp": None, "soft": "defocus", "dark": "under_exposure", "noisy": "sensor_noise"}.items():
+        shot = rgb if fault is None else camera.apply(rgb, fault, 0.5, np.random.default_rng(0))
+        Image.fromarray(shot).save(folder / f"{name}.jpg", quality=95)
+    return folder
