@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import socket
 from typing import Any
 
 from pqa.errors import ModelError
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. Raises ModelError when the models cannot be served, OSError for a taken port."""
     from service import logs
     from service.app import create_app
-    from service.server import Server
+    from service.server import Server, listen
     from service.settings import Settings
 
     names = ("http_host", "http_port", "models", "allow_untrained", "log_level")
@@ -51,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
     def stop() -> None:
         server.should_exit = True
 
-    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    with socket.create_server((settings.http_host, settings.http_port), family=family) as listener:
+    with listen(settings.http_host, settings.http_port) as listener:
         app = create_app(settings, on_failure=stop)
         server = Server(app, settings)
         host, port = listener.getsockname()[:2]

@@ -15,7 +15,7 @@ from service import problems
 from service.settings import Settings
 from service.state import Service
 
-__all__ = ["Protocol", "Server"]
+__all__ = ["Protocol", "Server", "listen"]
 
 
 class Protocol(H11Protocol):
@@ -32,6 +32,21 @@ class Protocol(H11Protocol):
         for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError for a taken port or an address that is not here."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    # Only where the protocol is named does asyncio switch off Nagle's algorithm, which costs 40 ms an answer.
+    listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class Server(uvicorn.Server):

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from service.app import create_app
-from service.server import Server
+from service.server import Server, listen
 from service.settings import Settings
 from service.state import Service
 
@@ -52,7 +52,7 @@ def serving(settings: Settings, *, ready: bool = True) -> Iterator[Live]:
     """Serve with these settings until the block ends."""
     app = create_app(settings)
     server = Server(app, settings)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

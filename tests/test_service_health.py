@@ -226,3 +226,11 @@ def test_what_is_no_http_gets_a_problem_too(live: Live) -> None:
 def test_request_ids_come_back(live: Live) -> None:
     assert live.http.get("/healthz", headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
     assert live.http.get("/healthz").headers["x-request-id"] != live.http.get("/healthz").headers["x-request-id"]
+
+
+def test_answers_do_not_wait_for_acknowledgements(live: Live) -> None:
+    """Without TCP_NODELAY every answer takes 40 ms longer."""
+    live.http.get("/healthz")
+    sockets = [connection.transport.get_extra_info("socket") for connection in live.server.server_state.connections]  # type: ignore[union-attr]
+    assert sockets
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)
