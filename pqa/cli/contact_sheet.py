@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from pqa import imaging
 from pqa.cli.words import flag_words, percent, plain, reason_words, score_words
 from pqa.errors import InputError
+from pqa.imaging import DEFAULT_LIMITS, Limits
 from pqa.types import Face, Group, Image, RankedScore, Ranking, Unscored
 
 __all__ = ["MAX_HEAT", "html", "thumbnail", "write"]
@@ -29,18 +30,18 @@ MAX_HEAT = 30
 """Pictures in the table of win probabilities; a larger one cannot be read."""
 
 
-def write(path: Path, ranking: Ranking, images: Iterable[Image]) -> None:
+def write(path: Path, ranking: Ranking, images: Iterable[Image], limits: Limits = DEFAULT_LIMITS) -> None:
     """Write the sheet of `ranking`; `images` are the pictures it ranks (their ids as in the ranking)."""
     ranked = {row.id for group in ranking.groups for row in group.ranking}
-    thumbnails = {image.id: thumbnail(image) for image in images if image.id in ranked}
+    thumbnails = {image.id: thumbnail(image, limits) for image in images if image.id in ranked}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html(ranking, thumbnails), encoding="utf-8")
 
 
-def thumbnail(image: Image) -> str:
+def thumbnail(image: Image, limits: Limits = DEFAULT_LIMITS) -> str:
     """The picture as a small JPEG in a data: URI; empty where it can no longer be read."""
     try:
-        pixels = imaging.open(image.source).reduced(SHORT_SIDE)
+        pixels = imaging.open(image.source, limits).reduced(SHORT_SIDE)
     except InputError:
         return ""
     small = Pillow.fromarray(pixels)
