@@ -34,7 +34,11 @@ WORKING_SIDE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One rated picture: `mos` in [0, 1]; `subset` names the slice it is reported in."""
+    """One rated picture: `mos` in [0, 1]; `subset` names the slice it is reported in.
+
+    No face is looked for where `portrait` is false: the data set says that there is no clear one, and a detector's many
+    looks at such a picture take most of the time.
+    """
 
     path: Path
     mos: float
@@ -95,7 +99,7 @@ def _cut(job: tuple[Item, int, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[st
     item, count, seed, views = job
     rgb = imaging.open(item.path).reduced(WORKING_SIDE)
     source = imaging.open(rgb)
-    faces: Sequence[Face] = _detector.detect(source)
+    faces: Sequence[Face] = _detector.detect(source) if item.portrait else ()
     main = faces[0] if faces else None
     rows: list[dict[str, Any]] = []
     arrays: dict[str, list[Any]] = {view.name: [] for view in views}

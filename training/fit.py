@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
-from safetensors.torch import save_file
 from scipy.stats import spearmanr
 from torch.utils.data import DataLoader
 
+from export import checkpoint
 from export.onnx import export
 from pqa import __version__, nn, nss
 from pqa.spec import ModelSpec, ViewSpec
@@ -143,7 +143,6 @@ def finish(
     outputs = predict(model, cache, choose)
     mos = np.array([cache.samples[row].mos for row in choose])
     calibration = calibrate(outputs["score"][:, 0], outputs["std"][:, 0], mos)
-    save_file(model.state_dict(), out / f"{recipe.model}.safetensors")
     spec = ModelSpec(
         name=recipe.model,
         version=__version__,
@@ -160,7 +159,15 @@ def finish(
     )
     path = out / f"{recipe.model}.onnx"
     spec = export(model, spec, _proof(cache, model.views, choose[:PROOF_PICTURES]), path)
-    metrics = {"choose": history, "calibration": dataclasses.asdict(calibration)}
+    checkpoint.save(
+        model,
+        out / f"{recipe.model}.safetensors",
+        name=recipe.model,
+        size=recipe.size,
+        changes={"statistics": len(nss.NAMES)},
+        spec=spec,
+    )
+    metrics: dict[str, Any] = {"choose": history, "calibration": dataclasses.asdict(calibration)}
     if spec.parity is not None:
         metrics["parity"] = dataclasses.asdict(spec.parity)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
