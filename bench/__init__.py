@@ -1,1 +1,0 @@
-"""Benchmarks: each a command that prints a table with ratios within one run."""
