@@ -1,0 +1,207 @@
+"""Which pictures a command line means."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from pqa.cli.inputs import PICTURES, RAWS, Inputs, collect
+from pqa.errors import DataError
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def ids(found: Inputs) -> list[str]:
+    return [image.id for image in found.images]
+
+
+def scenes(found: Inputs) -> dict[str, tuple[str, str | None]]:
+    return {image.id: (image.scene, image.device) for image in found.images}
+
+
+def test_three_layouts_of_a_folder(tmp_path: Path) -> None:
+    make(tmp_path, "b.jpg", "a.PNG", "park/c.webp", "park/phone/d.heic", "park/phone/burst/e.jpg", "notes.txt")
+    found = collect([str(tmp_path)])
+    assert scenes(found) == {
+        "a.PNG": ("default", None),
+        "b.jpg": ("default", None),
+        "park/c.webp": ("park", None),
+        "park/phone/burst/e.jpg": ("park", "phone"),
+        "park/phone/d.heic": ("park", "phone"),
+    }
+    assert ids(found) == sorted(ids(found))
+    assert found.files["park/c.webp"] == tmp_path / "park" / "c.webp"
+
+
+def test_a_name_for_pictures_without_a_scene(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "park/b.jpg")
+    assert scenes(collect([str(tmp_path)], scene="beach")) == {"a.jpg": ("beach", None), "park/b.jpg": ("park", None)}
+
+
+def test_hidden_files_are_passed_over_in_folders_only(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", ".b.jpg", ".cache/c.jpg", "odd.dat")
+    assert ids(collect([str(tmp_path)])) == ["a.jpg"]
+    named = [str(tmp_path / ".b.jpg"), str(tmp_path / "odd.dat")]
+    assert ids(collect(named)) == named
+
+
+def test_files_keep_their_order_and_repeats_are_numbered(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg", "b.jpg", "more/b.jpg", "more/b.jpg#2")
+    b, a = str(tmp_path / "b.jpg"), str(tmp_path / "a.jpg")
+    assert ids(collect([b, a, b, b])) == [b, a, f"{b}#2", f"{b}#3"]
+    taken = f"{b}#2"
+    Path(taken).write_bytes(b"x")
+    assert ids(collect([b, b, taken])) == [b, f"{b}#3", taken]
+    assert ids(collect([str(tmp_path / "more"), str(tmp_path / "more")])) == ["b.jpg", "b.jpg#2"]
+
+
+def test_patterns(tmp_path: Path) -> None:
+    make(tmp_path, "x/b.jpg", "x/a.jpg", "y/c.jpg", "[1].jpg")
+    pattern = str(tmp_path / "*" / "*.jpg")
+    assert ids(collect([pattern])) == [str(tmp_path / name) for name in ("x/a.jpg", "x/b.jpg", "y/c.jpg")]
+    literal = str(tmp_path / "[1].jpg")
+    assert ids(collect([literal])) == [literal]
+    none = str(tmp_path / "*.png")
+    assert ids(collect([none, literal])) == [none, literal]
+    with pytest.raises(DataError, match="nothing to score"):
+        collect([none])
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
+def test_a_list_on_stdin(tmp_path: Path, separator: str) -> None:
+    make(tmp_path, "a b.jpg", "c.jpg")
+    names = [str(tmp_path / "c.jpg"), str(tmp_path / "a b.jpg")]
+    found = collect(["-"], stdin=io.StringIO(separator.join([*names, ""])))
+    assert ids(found) == names
+
+
+def test_stdin_without_paths() -> None:
+    with pytest.raises(DataError, match="standard input"):
+        collect(["-"])
+    with pytest.raises(DataError, match="empty"):
+        collect(["-"], stdin=io.StringIO("\n\n"))
+    with pytest.raises(DataError, match="at least one"):
+        collect([])
+
+
+def test_a_missing_picture_stays_beside_others(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    gone, here = str(tmp_path / "gone.jpg"), str(tmp_path / "a.jpg")
+    assert ids(collect([gone, here])) == [gone, here]
+    with pytest.raises(DataError, match=r"gone\.jpg: no such file"):
+        collect([gone])
+    with pytest.raises(DataError, match="nothing to score"):
+        collect([""])
+
+
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    make(tmp_path, "empty/notes.txt", "a.jpg")
+    with pytest.raises(DataError, match=r"without pictures \(looked for \.avif"):
+        collect([str(tmp_path / "empty")])
+    found = collect([str(tmp_path / "empty"), str(tmp_path / "a.jpg")])
+    assert [(row.id, row.status) for row in found.unscored] == [((tmp_path / "empty").as_posix(), "empty")]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    make(tmp_path, "real/a.jpg")
+    os.symlink(tmp_path / "real", tmp_path / "data", target_is_directory=True)
+    os.symlink(tmp_path, tmp_path / "real" / "up", target_is_directory=True)
+    found = collect([str(tmp_path)])
+    assert "data/a.jpg" in ids(found)
+    assert len(ids(found)) < 5
+
+
+def test_a_locked_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "a.jpg", "locked/b.jpg")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    # Not by chmod: the super-user may read everything.
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = collect([str(tmp_path)])
+    assert ids(found) == ["a.jpg"]
+    assert [(row.status, "Permission denied" in row.detail) for row in found.unscored] == [("unreadable", True)]
+
+
+def test_raw_files_stay_with_their_pictures(tmp_path: Path) -> None:
+    make(tmp_path, "1.jpg", "1.CR2", "1.dng", "2.HEIC", "2.DNG", "3.nef", "4.png", "4.jpg", "4.arw")
+    found = collect([str(tmp_path)])
+    assert ids(found) == ["1.jpg", "2.HEIC", "4.jpg", "4.png"]
+    assert found.companions == {
+        "1.jpg": (tmp_path / "1.CR2", tmp_path / "1.dng"),
+        "2.HEIC": (tmp_path / "2.DNG",),
+        "4.jpg": (tmp_path / "4.arw",),
+    }
+    assert [(row.id, row.status) for row in found.unscored] == [("3.nef", "unsupported")]
+    assert "export a JPEG preview" in found.unscored[0].detail
+
+
+def test_raw_files_are_found_beside_named_pictures(tmp_path: Path) -> None:
+    make(tmp_path, "1.jpg", "1.cr3", "2.cr3")
+    picture = str(tmp_path / "1.jpg")
+    assert collect([picture]).companions == {picture: (tmp_path / "1.cr3",)}
+    named = collect([str(tmp_path / name) for name in ("1.cr3", "1.jpg", "2.cr3")])
+    assert ids(named) == [picture]
+    assert [row.id for row in named.unscored] == [str(tmp_path / "2.cr3")]
+    with pytest.raises(DataError, match="export a JPEG preview"):
+        collect([str(tmp_path / "2.cr3")])
+
+
+def test_no_raw_format_counts_as_a_picture() -> None:
+    assert not PICTURES & RAWS
+
+
+def test_a_map_names_pictures(tmp_path: Path) -> None:
+    make(tmp_path, "p/a.jpg", "b.jpg")
+    table = tmp_path / "map.csv"
+    table.write_text("\ufeffimage,scene,device\np\\a.jpg,park,phone\nb.jpg,beach,\n", encoding="utf-8")
+    expected = {"p/a.jpg": ("park", "phone"), "b.jpg": ("beach", None)}
+    assert scenes(collect([str(table)])) == expected
+    assert scenes(collect([], scene_map=table)) == expected
+
+
+def test_a_map_gives_scenes_to_named_pictures(tmp_path: Path) -> None:
+    make(tmp_path, "set/a.jpg", "set/b.jpg", "set/b.nef", "set/c.jpg")
+    table = tmp_path / "map.csv"
+    table.write_text("image,scene\na.jpg,one\nset/b.jpg,two\n")
+    with pytest.raises(DataError, match=r"1 of 4 pictures are not in .*: c\.jpg"):
+        collect([str(tmp_path / "set")], scene_map=table)
+    (tmp_path / "set" / "c.jpg").unlink()
+    # The first by its id, the second by its file.
+    found = collect([str(tmp_path / "set")], scene_map=table)
+    assert scenes(found) == {"a.jpg": ("one", None), "b.jpg": ("two", None)}
+    assert found.companions == {"b.jpg": (tmp_path / "set" / "b.nef",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "columns"),
+        ("file,scene\na.jpg,x\n", "columns"),
+        ("image,scene\n", "line for each picture"),
+        ("image,scene\na.jpg\n", "line 2"),
+        ("image,scene\na.jpg,x\na.jpg,y\n", "two scenes"),
+    ],
+)
+def test_damaged_maps(tmp_path: Path, text: str, says: str) -> None:
+    make(tmp_path, "a.jpg")
+    (tmp_path / "map.csv").write_text(text)
+    with pytest.raises(DataError, match=says):
+        collect([str(tmp_path)], scene_map=tmp_path / "map.csv")
+
+
+def test_a_missing_map(tmp_path: Path) -> None:
+    make(tmp_path, "a.jpg")
+    with pytest.raises(DataError, match="cannot be read"):
+        collect([str(tmp_path)], scene_map=tmp_path / "none.csv")
