@@ -20,6 +20,8 @@ from pqa.types import Estimate, Group, Score
 
 PLAIN = Calibration()
 
+steady = settings(derandomize=True, deadline=None)
+
 
 def picture(id: str, score: float, std: float | None = 1.0, joint: float | None = None, scene: str = "s") -> Score:
     return Score(
@@ -57,6 +59,7 @@ groups = st.lists(st.tuples(numbers, spreads), min_size=1, max_size=12).map(
 )
 
 
+@steady
 @given(groups, st.randoms(use_true_random=False))
 def test_input_order_never_matters(scores: list[Score], chance: random.Random) -> None:
     shuffled = list(scores)
@@ -64,6 +67,7 @@ def test_input_order_never_matters(scores: list[Score], chance: random.Random) -
     assert rank(shuffled) == rank(scores)
 
 
+@steady
 @given(groups)
 def test_best_first_and_positions_are_ranks(scores: list[Score]) -> None:
     group = rank(scores)
@@ -75,6 +79,7 @@ def test_best_first_and_positions_are_ranks(scores: list[Score]) -> None:
     assert group.best.id == group.order[0]
 
 
+@steady
 @given(groups)
 def test_chances_are_complementary_to_the_last_bit(scores: list[Score]) -> None:
     table = np.array(rank(scores).win_probability)
@@ -83,6 +88,7 @@ def test_chances_are_complementary_to_the_last_bit(scores: list[Score]) -> None:
     assert (table[np.triu_indices(len(table))] >= 0.5).all()
 
 
+@steady
 @given(groups)
 def test_tie_groups_are_contiguous_and_follow_their_first(scores: list[Score]) -> None:
     group = rank(scores)
@@ -97,6 +103,7 @@ def test_tie_groups_are_contiguous_and_follow_their_first(scores: list[Score]) -
             assert group.win_probability[firsts[row - 1]][row] > 0.75
 
 
+@steady
 @given(groups, st.sampled_from([0.25, 0.5, 2.0, 4.0]), st.integers(-8, 8))
 def test_shift_and_scale_change_nothing_relative(scores: list[Score], scale: float, shift: int) -> None:
     # Powers of two and scores in thousandths: the moved scores keep their order exactly.
@@ -107,12 +114,14 @@ def test_shift_and_scale_change_nothing_relative(scores: list[Score], scale: flo
         assert other.relative_quality == pytest.approx(one.relative_quality, abs=1e-9)
 
 
+@steady
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
 def test_any_finite_scores_give_a_document_without_nan(values: list[float]) -> None:
     document = json.dumps(dataclasses.asdict(rank(pictures(values))), allow_nan=False)
     assert document
 
 
+@steady
 @given(groups)
 def test_relative_quality_has_median_zero_and_unit_deviation(scores: list[Score]) -> None:
     found = [row.relative_quality for row in rank(scores).ranking]
@@ -124,7 +133,7 @@ def test_relative_quality_has_median_zero_and_unit_deviation(scores: list[Score]
         assert np.abs(quality).mean() == pytest.approx(1)
 
 
-@settings(max_examples=60)
+@steady
 @given(groups)
 def test_chances_of_being_best_sum_to_one(scores: list[Score]) -> None:
     values = np.array([row.score for row in scores])
@@ -133,7 +142,7 @@ def test_chances_of_being_best_sum_to_one(scores: list[Score]) -> None:
     assert (chances >= 0).all()
     assert chances.sum() == pytest.approx(1, abs=1e-12)
     if len(scores) == 2:
-        assert chances[0] == pytest.approx(ranking.win_probabilities(values, stds)[0, 1], abs=1e-5)
+        assert chances[0] == pytest.approx(ranking.win_probabilities(values, stds)[0, 1], abs=ranking.CELL_MASS)
 
 
 CASES = {
