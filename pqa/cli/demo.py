@@ -56,9 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     console = Console()
     folder: Path = args.dir
+    assessor = load(args.model, allow_untrained=args.allow_untrained)
     images = _portraits(folder)
     print(f"{len(images)} variants of one portrait in {plain(str(folder / 'portraits'))}\n")
-    assessor = load(args.model, allow_untrained=args.allow_untrained)
     with progress(len(images)) as advance:
         ranking = assessor.rank(images, on_done=advance)
     print_ranking(console, ranking)
