@@ -257,10 +257,7 @@ def spectrum(layer: Layer) -> list[float]:
 
 
 def histogram(layer: Layer) -> list[float]:
-    """Percentiles of luma (0 to 1), moments, entropy in bits, clipping, and the comb that stretching leaves.
-
-    The comb is the summed second difference of a channel's histogram, of the channel that has most of it.
-    """
+    """Percentiles of luma (0 to 1), moments, entropy in bits, clipping of any channel, and gaps left by stretching."""
     luma = np.rint(layer.grey).astype(np.uint8)
     counts = np.bincount(luma.ravel(), minlength=256)
     share = counts / luma.size
@@ -269,23 +266,14 @@ def histogram(layer: Layer) -> list[float]:
     level = np.arange(256)
     mean = float((share * level).sum())
     deviation = math.sqrt(float((share * (level - mean) ** 2).sum()))
-    skewness = np.cbrt(float((share * (level - mean) ** 3).sum())) / (deviation + 1.0)
+    skewness = float((share * (level - mean) ** 3).sum()) / (deviation + 1.0) ** 3
     entropy = -float((share[share > 0] * np.log2(share[share > 0])).sum())
-    combs = []
-    for plane in cv2.split(layer.rgb):
-        tally = np.bincount(np.asarray(plane).ravel(), minlength=256)
-        combs.append(float(np.abs(np.diff(tally, 2)).sum()) / luma.size)
+    used = counts[ranks[0] : ranks[-1] + 1]
+    gaps = 1 - np.count_nonzero(used) / used.size
     top, low = _extremes(layer.rgb)
     dark, bright, any_bright = top <= 4, low >= 251, top >= 254
     clipped = [cv2.countNonZero(mask.view(np.uint8)) / luma.size for mask in (dark, bright, any_bright)]
-    return [
-        *(rank / 255 for rank in ranks),
-        *_log(deviation, 1.0),
-        skewness,
-        entropy,
-        *_log(max(combs)),
-        *_log(clipped, 1e-3),
-    ]
+    return [*(rank / 255 for rank in ranks), *_log(deviation, 1.0), skewness, entropy, gaps, *_log(clipped, 1e-3)]
 
 
 def colour(layer: Layer) -> list[float]:
@@ -356,7 +344,7 @@ FAMILIES: tuple[Family, ...] = (
         (1,),
         (
             *(f"p{rank}" for rank in (1, 5, 25, 50, 75, 95, 99)),
-            *("deviation", "skewness", "entropy", "comb", "clipped_dark", "clipped_bright", "clipped_any"),
+            *("deviation", "skewness", "entropy", "gaps", "clipped_dark", "clipped_bright", "clipped_any"),
         ),
     ),
     Family(
