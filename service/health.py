@@ -35,7 +35,7 @@ async def healthz(request: Request) -> Health:
     """503 only for what a restart would mend: loading failed, or the model thread died."""
     service = of(request)
     if service.broken:
-        raise Problem("unavailable", service.trouble or "", reason="probe")
+        raise Problem("unavailable", service.trouble or "")
     return Health("ok")
 
 
@@ -44,7 +44,7 @@ async def readyz(request: Request) -> Health:
     """200 once the models have scored a real portrait; 503 before that, while shutting down and after a death inside."""
     service = of(request)
     if (trouble := service.trouble) is not None:
-        raise Problem("unavailable", trouble, reason="probe")
+        raise Problem("unavailable", trouble)
     return Health("ready")
 
 

@@ -60,10 +60,10 @@ class Envelope:
         seconds = time.perf_counter() - exchange.began
         if route in _SCORING:
             self.metrics.request.observe(seconds)
+            if reason := scope["state"].get("reason"):
+                self.metrics.rejections.labels(reason).inc()
         if exchange.status:
             self.metrics.responses.labels(route, f"{exchange.status // 100}xx").inc()
-        if reason := scope["state"].get("reason"):
-            self.metrics.rejections.labels(reason).inc()
         fields = {
             # Neither the path nor the query as they came: they belong to the client.
             "method": scope["method"] if route != "none" else "other",

@@ -50,7 +50,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """One process. The first SIGTERM or SIGINT drains, the second one of SIGINT quits at once; both end with code 0."""
+    """One process. The first SIGTERM or SIGINT drains, each further one hurries; the end is code 0."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(

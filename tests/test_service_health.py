@@ -109,6 +109,7 @@ def test_draining_is_not_ready_and_not_dead(live: Live, astronaut: bytes) -> Non
     problem(live.http.get("/readyz"), 503, "unavailable")
     problem(live.http.post("/score", files=[("images", ("a", astronaut))]), 503, "unavailable")
     assert live.http.get("/healthz").status_code == 200
+    assert metric(live, 'pqa_rejections_total{reason="draining"}') == 1
 
 
 def test_models_lists_the_loaded_the_others_and_the_damaged(tiny_model: Path, make_model: Any, tmp_path: Path) -> None:
@@ -201,6 +202,7 @@ def test_metrics_count_in_seconds_and_stay_few(live: Live, astronaut: bytes) -> 
     assert metric(live, "pqa_prepare_seconds_count") == 3
     assert metric(live, "pqa_infer_seconds_count") == 1
     assert metric(live, "pqa_cache_hits_total") == 1
+    assert metric(live, "pqa_rejections_total") == 0
     assert metric(live, 'pqa_model_info{model="tiny"') == 1
     lines = [line for line in live.http.get("/metrics").text.splitlines() if not line.startswith("#")]
     assert len(lines) <= 200
