@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,14 +23,17 @@ from PIL.ExifTags import IFD, Base
 
 from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
 
-__all__ = ["FORMATS", "Exif", "Header", "decode", "eight_bit", "header", "orient", "sniff"]
+__all__ = ["FLIPPED_X", "FLIPPED_Y", "FORMATS", "Exif", "Header", "decode", "eight_bit", "header", "orient", "sniff"]
 
 Pixels = npt.NDArray[np.uint8]
 
 FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"})
 
-BITS_PER_SAMPLE = 258
-"""The TIFF tag."""
+SUBFILE_TYPE, BITS_PER_SAMPLE, DNG_VERSION = 254, 258, 50706
+"""TIFF tags."""
+
+FLIPPED_X, FLIPPED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
+"""EXIF orientations whose displayed axis runs against the stored one."""
 
 BACKGROUND = 128
 """Grey level behind transparent pixels: neither dark nor clipped, so that a cut-out looks neither badly exposed nor glaring."""
@@ -128,15 +132,53 @@ def header(data: bytes, name: str) -> Header:
     """Read the header of a file whose format is `name`. Decodes no pixel."""
     with _typed(f"reading the {name} header"), _open(data, name) as image:
         width, height = image.size
-        frames = int(getattr(image, "n_frames", 1)) if name in ("PNG", "WEBP", "AVIF") else 1
+        if name == "TIFF":
+            _refuse_raw(image, data)
         # Pillow and OpenCV turn TIFF upright themselves, and Pillow gives its size as displayed.
-        orientation = 1 if name == "TIFF" else _orientation(image)
-        return Header(name, width, height, orientation, frames, _deep(image, data, name))
+        orientation = 1 if name == "TIFF" else _orientation(image, data)
+        deep = _deep(image, data, name)
+        return Header(name, width, height, orientation, _frames(image, name), deep)
 
 
-def _orientation(image: Image.Image) -> int:
+def _refuse_raw(image: Image.Image, data: bytes) -> None:
+    """Camera RAW is TIFF whose first page is a thumbnail: a score of that would pass for one of the picture."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if data[8:10] == b"CR" or DNG_VERSION in tags or tags.get(SUBFILE_TYPE) == 1:
+        raise UnsupportedImage("camera RAW is not taken; score the JPEG beside it, or export one")
+
+
+def _frames(image: Image.Image, name: str) -> int:
+    """Frames of an animation; of a TIFF 2 when there are more pages, as counting them would walk the whole file."""
+    if name != "TIFF":
+        return int(getattr(image, "n_frames", 1)) if name in ("PNG", "WEBP", "AVIF") else 1
     try:
-        value = int(image.getexif().get(Base.Orientation, 1))
+        image.seek(1)
+    except Exception:  # no second page, or a damaged one, which nobody asks for
+        return 1
+    return 2
+
+
+def _exif_tags(image: Image.Image, data: bytes) -> Image.Exif:
+    """EXIF without decoding: Pillow looks for a PNG's chunk behind the pixels by loading them all."""
+    if image.format == "PNG":
+        image.info.setdefault("exif", _png_exif(data))
+    return Image.Image.getexif(image)
+
+
+def _png_exif(data: bytes) -> bytes | None:
+    """Content of the chunk `eXIf`, which may stand before or behind the pixels."""
+    at = 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">L4s", data, at)
+        if kind == b"eXIf":
+            return data[at + 8 : at + 8 + length]
+        at += 12 + length
+    return None
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    try:
+        value = int(_exif_tags(image, data).get(Base.Orientation, 1))
     except Exception:  # EXIF is decoration: garbage in it never fails a picture
         return 1
     return value if 1 <= value <= 8 else 1
@@ -156,7 +198,7 @@ def exif(data: bytes, name: str) -> Exif:
     """Capture time and camera; empty fields where the file is silent or garbled."""
     try:
         with _open(data, name) as image:
-            tags = image.getexif()
+            tags = _exif_tags(image, data)
             taken = str(tags.get_ifd(IFD.Exif).get(Base.DateTimeOriginal) or tags.get(Base.DateTime) or "")
             captured = datetime.strptime(taken.strip("\0 "), "%Y:%m:%d %H:%M:%S") if taken else None
             make, model = (str(tags.get(tag) or "").strip("\0 ") or None for tag in (Base.Make, Base.Model))
@@ -237,8 +279,8 @@ def orient(pixels: Pixels, orientation: int) -> Pixels:
     """Stored pixels as displayed, by the EXIF orientation 1 to 8."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
+    if orientation in FLIPPED_X:
         pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
+    if orientation in FLIPPED_Y:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)

@@ -75,7 +75,9 @@ def open(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Source:
 
 def _read(path: Path, limits: Limits) -> bytes:
     try:
-        if path.is_file() and path.stat().st_size > limits.max_bytes:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise UnreadableImage(f"{path}: cannot be read (a folder or a device, not a file)")
+        if path.exists() and path.stat().st_size > limits.max_bytes:
             raise ImageTooLarge(f"{path}: {path.stat().st_size} bytes, at most {limits.max_bytes} are taken")
         with builtins.open(path, "rb") as file:
             return file.read(limits.max_bytes + 1)
@@ -139,7 +141,7 @@ class Source:
         if short_side < 1:
             raise ValueError(f"short_side must be at least 1, got {short_side}")
         if short_side >= short:
-            return self._at(1)
+            return self._at(1).copy()
         width, height = (max(1, round(edge * short_side / short)) for edge in self.size)
         scale = _scale(short / max(short_side, WORKING_SIDE))
         return self._fit(scale, (0.0, 0.0, float(self.size[0]), float(self.size[1])), (width, height))
@@ -156,16 +158,26 @@ class Source:
         y2 = int(np.clip(np.ceil(box[3]), y1 + 1, height))
         longer = max(x2 - x1, y2 - y1)
         if side is None or side >= longer:
-            return self._at(1)[y1:y2, x1:x2]
+            return self._at(1)[y1:y2, x1:x2].copy()
         target = (max(1, round((x2 - x1) * side / longer)), max(1, round((y2 - y1) * side / longer)))
         return self._fit(_scale(longer / side), (float(x1), float(y1), float(x2), float(y2)), target)
 
     def _fit(self, scale: int, box: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
         pixels = self._at(scale)
         high, wide = pixels.shape[:2]
+        x, y = self._lead(scale, wide, high)
         x1, y1, x2, y2 = (edge / scale for edge in box)
-        part = (x1, y1, min(x2, float(wide)), min(y2, float(high)))
-        return np.asarray(Image.fromarray(pixels).resize(size, FILTER, box=part))
+        part = (x1 + x, y1 + y, min(x2 + x, float(wide)), min(y2 + y, float(high)))
+        return np.array(Image.fromarray(pixels).resize(size, FILTER, box=part))
+
+    def _lead(self, scale: int, wide: int, high: int) -> tuple[float, float]:
+        """How far into a decode the picture begins: a scaled JPEG ends in a partly filled pixel, flipped it begins there."""
+        if self._info.format != "JPEG":
+            return 0.0, 0.0
+        turned = self._info.orientation
+        x = wide - self.size[0] / scale if turned in codecs.FLIPPED_X else 0.0
+        y = high - self.size[1] / scale if turned in codecs.FLIPPED_Y else 0.0
+        return x, y
 
     def _at(self, scale: int) -> Pixels:
         if scale not in self._decoded:

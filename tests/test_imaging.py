@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import io
+import os
 import struct
 import time
 import zlib
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from pqa import imaging
 from pqa.data import assets
@@ -138,6 +139,18 @@ def test_eight_orientations_are_one_picture(orientation, format):
     np.testing.assert_array_equal(source.reduced(100), upright.reduced(100))
     np.testing.assert_array_equal(source.region((10, 20, 300, 700)), upright.region((10, 20, 300, 700)))
     np.testing.assert_array_equal(source.region((10, 20, 300, 700), 64), upright.region((10, 20, 300, 700), 64))
+
+
+@pytest.mark.parametrize("orientation", list(STORED))
+def test_a_turned_jpeg_is_not_shifted(orientation):
+    rgb = photograph(1103, 1405)  # no multiple of any scale: the decode at 1/2 has a partly filled row and column
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    data = encoded(np.ascontiguousarray(STORED[orientation](rgb)), "JPEG", exif=tags, quality=95)
+    source, plain = imaging.open(data), imaging.open(rgb)
+    assert np.abs(source.reduced(400).astype(int) - plain.reduced(400)).mean() < 1.2
+    box = (700.0, 500.0, 1400.0, 1100.0)
+    assert np.abs(source.region(box, 300).astype(int) - plain.region(box, 300)).mean() < 1.5
 
 
 def display_p3():
@@ -355,3 +368,51 @@ def test_damaged_files_only_ever_raise_input_errors(name, data):
         source.reduced(16)
         source.region((0, 0, 30, 30))
         assert isinstance(source.metadata, imaging.Exif)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
+def test_opening_decodes_no_pixel(format, monkeypatch):
+    data, loads = encoded(photograph(), format), []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: loads.append(image.format))
+    source = imaging.open(data)
+    assert (source.size, source.metadata, loads) == ((300, 200), imaging.Exif(), [])
+    with pytest.raises(ImageTooLarge):
+        imaging.open(data, imaging.Limits(max_pixels=1000))
+    assert not loads
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "shot.jpg")
+    with pytest.raises(UnreadableImage, match=r"shot\.jpg"):
+        imaging.open(tmp_path / "shot.jpg")
+
+
+def test_what_is_handed_out_may_be_changed():
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    source = imaging.open(pixels)
+    for handed in (
+        source.reduced(20),
+        source.reduced(10),
+        source.region((0, 0, 5, 5)),
+        source.region((0, 0, 20, 20), 5),
+    ):
+        handed[:] = 255
+    assert not pixels.any()
+    assert not source.reduced(20).any()
+
+
+def test_pages_of_a_tiff_are_seen():
+    page = Image.new("RGB", (9, 7))
+    buffer = io.BytesIO()
+    page.save(buffer, "TIFF", save_all=True, append_images=[page, page])
+    source = imaging.open(buffer.getvalue())
+    assert source.frames > 1
+    assert source.size == (9, 7)
+
+
+@pytest.mark.parametrize("tags", [{254: 1}, {50706: b"\1\4\0\0"}])
+def test_camera_raw_is_refused(tags):
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7)).save(buffer, "TIFF", tiffinfo=tags)
+    with pytest.raises(UnsupportedImage, match="RAW"):
+        imaging.open(buffer.getvalue())

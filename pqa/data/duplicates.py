@@ -28,6 +28,8 @@ def thumbnail(source: Source) -> npt.NDArray[np.float32]:
     rows = np.linspace(0, rgb.shape[0], SIDE + 1).astype(int)[:-1]
     columns = np.linspace(0, rgb.shape[1], SIDE + 1).astype(int)[:-1]
     counts = np.diff([*rows, rgb.shape[0]])[:, None, None] * np.diff([*columns, rgb.shape[1]])[None, :, None]
+    # An empty block takes the one pixel it begins at, as `reduceat` does.
+    counts = np.maximum(counts, 1)
     blocks = np.add.reduceat(np.add.reduceat(rgb, rows, axis=0), columns, axis=1) / counts
     flat = blocks.ravel() - blocks.mean()
     norm = float(np.linalg.norm(flat))
