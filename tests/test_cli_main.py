@@ -135,3 +135,14 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     child.stdout.close()
     _, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["rank", "score", "models", "demo"])
+def test_help_of_a_command_fits_a_terminal_and_shows_examples(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert frame.main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert f"\n  pqa {command}" in out

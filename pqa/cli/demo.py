@@ -33,7 +33,7 @@ from pqa.types import Image, Ranking
 
 __all__ = ["configure", "run"]
 
-EPILOG = """The portrait ships with pqa; its origin is told in pqa/data/assets/README.md.
+EPILOG = """The portrait ships with pqa; pqa/data/assets/README.md says where it is from.
 
 examples:
   pqa demo
@@ -93,11 +93,18 @@ def _ask_service(images: Sequence[Image], ranking: Ranking, model: str, untraine
         answer = _post(port, {image.id: Path(str(image.source)).read_bytes() for image in images})
     for number, row in enumerate(answer["groups"][0]["ranking"], 1):
         print(f"{number:4}  {row['score']:.3f}  {row['id']}")
+    print(_agreement(answer, ranking))
+    print(f"service stopped; to start it again: pqa serve --port {port} {shlex.join(options)}")
+
+
+def _agreement(answer: Any, ranking: Ranking) -> str:
+    """What the service's answer has in common with the command line's."""
     if answer["groups"] == json.loads(json.dumps(ranking.to_dict()["groups"])):
-        print("the same answer as on the command line, to the last bit")
-    else:
-        print("not quite the answer of the command line: the service was told to batch pictures")
-    print(f"service stopped; to start it again: pqa serve --port {port}")
+        return "the same answer as on the command line, to the last bit"
+    here = {row.id: row.score for group in ranking.groups for row in group.ranking}
+    there = {row["id"]: row["score"] for group in answer["groups"] for row in group["ranking"]}
+    largest = max((abs(here[id] - there[id]) for id in here.keys() & there.keys()), default=0.0)
+    return f"another answer than on the command line: scores differ by up to {largest:.2g}"
 
 
 @contextmanager
@@ -123,7 +130,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ModelError(f"the service ended with code {process.returncode}; its last words are in {log}")
+            raise ModelError(f"the service ended with code {process.returncode}: {_last_words(log)}")
         try:
             status, _ = _request(port, "GET", "/readyz")
         except OSError:
@@ -131,7 +138,12 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
         if status == http.HTTPStatus.OK:
             return
         time.sleep(0.1)
-    raise ModelError(f"the service was not ready within {START_SECONDS:.0f} s; its last words are in {log}")
+    raise ModelError(f"the service was not ready within {START_SECONDS:.0f} s: {_last_words(log)}")
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return f"{lines[-1] if lines else 'it said nothing'} (see {log})"
 
 
 def _request(port: int, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, bytes]:

@@ -60,7 +60,7 @@ EXTRAS: dict[str, str] = {
 EXIT_CODES = """exit codes:
   0  done, every picture scored
   2  wrong use, or a file or setting that cannot be used
-  3  done, but some pictures could not be scored (the answer says which, and why)"""
+  3  done, but some pictures could not be scored (the answer says why)"""
 
 
 class _Parser(argparse.ArgumentParser):

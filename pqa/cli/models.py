@@ -18,8 +18,9 @@ from pqa.runtime.store import DEFAULT_MODEL, Entry, Model, ModelStore
 
 __all__ = ["configure", "run"]
 
-EPILOG = """Models are the shipped ones and every .onnx file in the folders of PQA_MODELS_DIR (separated like PATH). A file
-that cannot be used stays listed with what is wrong with it.
+EPILOG = """Models are the shipped ones and every .onnx file in the folders of
+PQA_MODELS_DIR (separated like PATH). A file that cannot be used stays listed
+with what is wrong with it.
 
 examples:
   pqa models
@@ -89,11 +90,16 @@ def _print_table(entries: list[Entry]) -> None:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        facts = _facts(entry.model) if entry.model else [("error", Text(entry.error or "", style="red"))]
+        facts = _facts(entry.model) if entry.model else _damage(entry)
         for name, value in facts:
             table.add_row(f"  {name}", value if isinstance(value, Text) else Text(value))
         default = " (default)" if entry.path.stem == DEFAULT_MODEL else ""
         console.print(Text(entry.path.stem, style="bold") + Text(default), table, sep="\n")
+
+
+def _damage(entry: Entry) -> list[tuple[str, str | Text]]:
+    error = (entry.error or "").removeprefix(f"{entry.path}: ")
+    return [("error", Text(error, style="red")), ("file", _short(entry.path))]
 
 
 def _facts(model: Model) -> list[tuple[str, str | Text]]:

@@ -25,8 +25,9 @@ __all__ = ["configure", "run"]
 
 EPILOG = f"""{PATHS}
 
-Pictures within a bracket are too close to call: the first of them beats the others with a chance of at most 75 %.
-"beats first" is the chance that people would rate the picture above the first one. Scores compare within a scene only.
+Pictures within a bracket are too close to call: the first of them beats the
+others with a chance of at most 75 %. "beats first" is the chance that people
+would rate the picture above the first one. Scores compare within a scene only.
 
 examples:
   pqa rank photos
