@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -81,6 +82,14 @@ def test_ready_only_when_a_real_portrait_was_scored(tiny_model: Path, monkeypatc
         assert len(scored) == 1
         assert scored[0].facts.faces
         assert metric(live, "pqa_ready") == 1
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from service.models import LoadedModels
+
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    LoadedModels.load(Settings(models=(str(tiny_model),)))
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_a_model_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
