@@ -8,13 +8,15 @@ prior_std is estimated from the same judgements (empirical Bayes): too wide a pr
 scale, too narrow a one flattens it.
 
 Intervals: bootstrap over observers (judgements of one observer depend on each other), or over judgements where the
-table names no observers. The bounds are the scale plus and minus Student's quantile times the bootstrap standard
-deviation, both for the number of resampled units. Percentiles of the replicates cover less: the estimate of a steep
-scale from few judgements lies too far out, and a replicate's lies too far out twice (docs/scaling.md has the figures).
+table names no observers. Two things no replicate shows are mended: how far the prior draws every condition to the
+middle (the expected square of that pull is added to their variance), and pairs that everybody happened to answer alike
+(the variance is never less than the model's own). The bounds are the scale plus and minus Student's quantile (for the
+number of resampled units) times the standard deviation. Plain percentiles cover less (docs/scaling.md).
 
 Sources: Thurstone 1927; Bradley and Terry 1952; Perez-Ortiz and Mantiuk 2017 (arXiv 1712.03686) for JOD units, the
 prior and the bootstrap over observers; Hesterberg 2015 (The American Statistician 69(4)) for "t with bootstrap
-standard error" and the correction by sqrt(n / (n - 1)).
+standard error" and the correction by sqrt(n / (n - 1)); Nychka 1988 (JASA 83) for intervals of estimates that a
+prior pulls.
 """
 
 from __future__ import annotations
@@ -115,8 +117,9 @@ class Tally:
 class Scaling:
     """The scale of one scene; arrays follow `conditions`. JOD have mean zero.
 
-    `std`, `low` and `high` come from `bootstrap` replicates over `resampled` ("observers", "judgements" or "nothing",
-    then they are NaN); `covariance` (n, n) is the inverse of the curvature at the solution, prior included.
+    `std` is the standard deviation of the error; it, `low` and `high` come from `bootstrap` replicates over `resampled`
+    ("observers", "judgements" or "nothing", then they are NaN). `covariance` (n, n) is the inverse of the curvature at
+    the solution, prior included.
     """
 
     conditions: tuple[str, ...]
@@ -270,7 +273,9 @@ def scale(
         rng = np.random.default_rng(seed)
         replicates = _replicates(groups, resampled, link, prior_std, q, bootstrap, rng)
         units = seen if resampled == "observers" else len(judgements.winner)
-        std = replicates.std(axis=0, ddof=1) * math.sqrt(units / max(units - 1, 1))
+        variance = replicates.var(axis=0, ddof=1) * units / max(units - 1, 1)
+        pull, posterior = _model_variance(curvature, prior_std)
+        std = np.sqrt(np.maximum(variance + pull, posterior))
         reach = std * float(stats.t.isf((1 - confidence) / 2, max(units - 1, 1)))
         low, high = q - reach, q + reach
     x = (q[groups.i] - q[groups.j]) / link.unit
@@ -308,6 +313,19 @@ def _refuse_disconnected(judgements: Judgements) -> None:
 
 def _shorten(names: Sequence[str], limit: int = 8) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def _model_variance(curvature: Floats, prior_std: float) -> tuple[Floats, Floats]:
+    """If the true scale was drawn from the prior: expected squared bias and variance of the error, (n,) each, JOD^2.
+
+    To first order the prior makes the solution miss the truth q by C q / prior_std^2, with C the inverse curvature and
+    prior_std^2 the variance of q; the error as a whole has covariance C. The mean of the scale is fixed, so it takes no
+    part.
+    """
+    inverse = np.linalg.inv(curvature)
+    centred = inverse - inverse.mean(axis=0)
+    centred -= centred.mean(axis=1, keepdims=True)
+    return np.asarray(np.sum(centred**2, axis=1) / prior_std**2), np.asarray(np.diag(centred), np.float64)
 
 
 def _replicates(

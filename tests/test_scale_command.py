@@ -11,6 +11,7 @@ import pytest
 
 from pqa.cli import scale as command
 from pqa.data.judgements import read_conditions, read_judgements
+from pqa.data.labels import read_labels
 from pqa.errors import DataError
 from pqa.scaling import scale
 from tests.test_scaling import simulate
@@ -131,10 +132,16 @@ def test_scales_every_scene_into_columns_that_evaluation_reads(tmp_path, capsys)
     assert [row["scene"] for row in rows] == ["s1"] * 8 + ["s2"] * 8
     expected = scale(read_judgements(tmp_path / "j.csv").scenes["s2"])
     written = {row["image"]: row for row in rows if row["scene"] == "s2"}
-    for k, name in enumerate(expected.conditions):
+    for k, condition in enumerate(expected.conditions):
+        name = f"s2/{condition}"  # both scenes have a c0: a table of labels names a picture once
         assert float(written[name]["JOD"]) == pytest.approx(expected.jod[k], abs=1e-6)
         assert float(written[name]["CI LOW"]) == pytest.approx(expected.low[k], abs=1e-6)
         assert int(written[name]["TOTAL COMPARISONS"]) == expected.comparisons[k]
+    labels = read_labels(tmp_path / "jod.csv")
+    assert not labels.warnings
+    assert labels.scene == ("s1",) * 8 + ("s2",) * 8
+    assert labels.value[8:] == pytest.approx(expected.jod, abs=1e-6)
+    assert labels.std[8:] == pytest.approx(expected.std, abs=1e-6)
     notes = capsys.readouterr().err
     assert "300 resamples of observers" in notes
     assert "scene s2: 8 conditions, 240 judgements, 12 observers, thurstone" in notes

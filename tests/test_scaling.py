@@ -199,6 +199,19 @@ def test_intervals_cover_the_truth():
     assert 0.90 <= np.mean(covered) <= 0.985
 
 
+@pytest.mark.parametrize("spread", [0.3, 2.0])
+def test_stated_error_equals_real_error_even_where_the_prior_pulls(spread):
+    squares, stated = [], []
+    for seed in range(150):
+        q, judgements = simulate(n=8, observers=15, judged=6, spread=spread, seed=seed)
+        if len(components(judgements)) == 1:
+            result = scale(judgements, prior_std=spread, bootstrap=100)
+            squares.append(np.mean((result.jod - q) ** 2))
+            stated.append(np.mean(result.std**2))
+    assert len(stated) > 100
+    assert np.mean(stated) == pytest.approx(np.mean(squares), rel=0.15)
+
+
 def test_disconnected_comparisons_are_refused_and_named():
     apart = Judgements(("a", "b", "c", "d", "e"), np.array([0, 1, 2]), np.array([1, 0, 3]), np.ones(3, bool))
     assert components(apart) == [["a", "b"], ["c", "d"], ["e"]]

@@ -100,13 +100,16 @@ def _next(args: argparse.Namespace, table: JudgementTable, scenes: Mapping[str, 
 
 
 def _write(file: TextIO, scales: Mapping[str, Scaling]) -> None:
+    """The CSV. A table of labels names a picture once: conditions that several scenes share get their scene's name."""
+    names = [name for result in scales.values() for name in result.conditions]
+    shared = len(set(names)) < len(names)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
     for scene, result in scales.items():
         bounds = [result.jod, result.std, result.low, result.high] if result.bootstrap else [result.jod]
         for k, name in enumerate(result.conditions):
             numbers = [f"{column[k]:.6f}" for column in bounds] + [""] * (4 - len(bounds))
-            writer.writerow((name, scene, *numbers, int(result.comparisons[k])))
+            writer.writerow((f"{scene}/{name}" if shared else name, scene, *numbers, int(result.comparisons[k])))
 
 
 def _problems(table: JudgementTable) -> list[dict[str, Any]]:
