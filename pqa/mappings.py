@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ __all__ = ["MAPPINGS", "Fit", "fit"]
 
 Array = npt.NDArray[np.float64]
 
-STEEPEST, FLATTEST = -4.0, 6.0  # bounds on log(b4 / s.d. of x): a step at one end, a straight line at the other
+STEEPEST, FLATTEST = -4.0, 2.5  # bounds on log(b4 / s.d. of x): a step at one end, a straight line at the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,11 @@ def _raw(x: Array, y: Array) -> Fit:
     return Fit("raw")
 
 
-def _solve(residual: Callable[[Array], Array], starts: list[list[float]]) -> Array:
+def _solve(
+    residual: Callable[[Array], Array], starts: list[list[float]], slope: Callable[[Array], Array] | Literal["2-point"]
+) -> Array:
     """The best of several local searches; the optimum of both curves depends little on the start."""
-    found: list[Any] = [least_squares(residual, start, method="lm", max_nfev=2000) for start in starts]
+    found: list[Any] = [least_squares(residual, start, jac=slope, method="lm", max_nfev=500) for start in starts]
     return np.asarray(min(found, key=lambda each: float(each.cost)).x, dtype=np.float64)
 
 
@@ -84,13 +86,22 @@ def _logistic(x: Array, y: Array) -> Fit:
     u, level, spread = (x - centre) / scale, float(y.mean()), float(y.std())
     v = (y - level) / spread
 
-    def curve(p: Array) -> Array:
-        return np.asarray(p[1] + (p[0] - p[1]) * expit((u - p[2]) / np.exp(np.clip(p[3], STEEPEST, FLATTEST))))
+    def rise(p: Array) -> Array:
+        return np.asarray(expit((u - p[2]) / np.exp(np.clip(p[3], STEEPEST, FLATTEST))))
+
+    def residual(p: Array) -> Array:
+        return np.asarray(p[1] + (p[0] - p[1]) * rise(p) - v)
+
+    def slope(p: Array) -> Array:
+        share = rise(p)
+        bend = (p[0] - p[1]) * share * (1 - share)
+        width = np.exp(np.clip(p[3], STEEPEST, FLATTEST))
+        inside = STEEPEST < p[3] < FLATTEST
+        return np.stack([share, 1 - share, -bend / width, -bend * (u - p[2]) / width * inside], axis=1)
 
     sign = 1.0 if float(u @ v) >= 0 else -1.0
-    top, bottom, middle, width = _solve(
-        lambda p: curve(p) - v, [[2 * sign, -2 * sign, 0.0, log_width] for log_width in (-1.0, 0.0, 1.5)]
-    )
+    starts = [[2 * sign, -2 * sign, 0.0, log_width] for log_width in (-1.0, 0.0, 1.5)]
+    top, bottom, middle, width = _solve(residual, starts, slope)
     width = float(np.exp(np.clip(width, STEEPEST, FLATTEST)))
     parameters = (float(level + spread * top), float(level + spread * bottom), float(middle), width)
     return Fit("logistic4", parameters, centre, scale, increasing=bool(top >= bottom))
@@ -136,7 +147,7 @@ def _monotonic_cubic(design: Array, y: Array, sign: float) -> Array:
         [float(y.mean()), size * a, size * q, size * r]
         for a, q, r in ((0.7, 0.1, 0.7), (0.7, 0.7, 0.1), (0.7, -0.7, 0.1))
     ]
-    return coefficients(_solve(lambda p: design @ coefficients(p) - y, starts))
+    return coefficients(_solve(lambda p: design @ coefficients(p) - y, starts, "2-point"))
 
 
 MAPPINGS: dict[str, Callable[[Array, Array], Fit]] = {"raw": _raw, "logistic4": _logistic, "cubic": _cubic}

@@ -23,8 +23,9 @@ MOST_VALUES = 12  # a numeric column with more different values is cut into quar
 class Slice:
     """The pictures whose column has one value, or lies in one quarter. Medians are over scenes with at least 5 of them.
 
-    `bias` is the mean of (score - label) less its scene's mean, so that offsets of scenes drop out: how much the predictor
-    favours this slice. Metrics are NaN when no scene has enough pictures; `small` counts the scenes left out of them.
+    `bias` is the mean of (score - label) after scores were brought to the mean and s.d. of their scene's labels: how much
+    the predictor favours this slice, in label units. Metrics are NaN when no scene has enough pictures; `small` counts the
+    scenes left out of them.
     """
 
     column: str
@@ -85,9 +86,10 @@ def slices(
     names = np.asarray(scenes, dtype=str).reshape(-1)
     if len(values) != x.size:
         raise DataError(f"column {column}: expected {x.size} values, got {len(values)}")
-    error = x - y
+    error = np.empty(x.size)
     for index in by_scene(names, x.size).values():
-        error[index] -= error[index].mean()
+        unit = y[index].std() / (x[index].std() or 1.0)
+        error[index] = (x[index] - x[index].mean()) * unit - (y[index] - y[index].mean())
     keys = np.array(_labels(values), dtype=str)
     order = sorted(set(map(str, keys)), key=_place)
     return tuple(_slice(column, key, np.flatnonzero(keys == key), x, y, names, error, mapping) for key in order)

@@ -27,10 +27,10 @@ def test_a_slice_has_the_metrics_of_its_pictures() -> None:
 
 
 def test_favour_shows_as_bias_and_scene_offsets_do_not() -> None:
-    x, y, scenes = made()
+    _, y, scenes = made()
     favoured = np.arange(400) % 2 == 0
-    found = slices(x + 10.0 * scenes + favoured, y, scenes, [str(v) for v in favoured], column="brand")
-    assert {s.value: s.bias for s in found} == pytest.approx({"False": -0.5, "True": 0.5}, abs=0.08)
+    found = slices(100 * (y + favoured + scenes), y, scenes, [str(v) for v in favoured], column="brand")
+    assert {s.value: s.bias for s in found} == pytest.approx({"False": -0.45, "True": 0.45}, abs=0.08)
 
 
 def test_numbers_are_cut_at_quartiles_and_gaps_are_named() -> None:
