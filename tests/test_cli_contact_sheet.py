@@ -37,7 +37,7 @@ def scored(id: str, score: float, std: float | None = 0.05, scene: str = "defaul
         "width": 40,
         "height": 50,
         "faces": (face,),
-        "reasons": (Reason("face_blur", 1.25, 2.0, ""),),
+        "reasons": (Reason("face_blur", 4.25, 2.2, "% of the face"),),
         "flags": (),
     }
     return Score(**{**fields, **changes})  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def test_sheet_shows_every_picture_best_first_with_its_ties() -> None:
     assert "Ranks 1 to 2: too close to call" in texts
     assert "Rank 3" in texts
     assert "0.800 ± 0.050" in texts
-    assert "face blur" in " ".join(texts)
+    assert "the face is blurred (4.25 % of the face, limit 2.2)" in texts
 
 
 def test_sheet_escapes_everything_and_fetches_nothing() -> None:
@@ -153,9 +153,10 @@ def test_table_is_for_people() -> None:
     lines = printed(document).splitlines()
     first, second, third = (next(line for line in lines if name in line) for name in ("top.", "near.", "low."))
     assert lines.index(first) < lines.index(second) < lines.index(third)
-    assert ("1 ┐" in first, "2 ┘" in second, "3  " in third) == (True, True, True)
-    assert "face blur" in first
-    assert "no face found" in third
+    assert [line.partition("0.")[0].strip() for line in (first, second, third)] == ["1 ┐", "2 ┘", "3"]
+    below = lines[lines.index(first) + 1]
+    assert (below.split()[0], "the face is blurred (4.25 % of the face, limit 2.2)" in below) == ("│", True)
+    assert "no face found" in lines[lines.index(third) + 1]
     assert any("broken.jpg" in line and "unreadable" in line and "ends early" in line for line in lines)
     assert "warning: means nothing" in lines
 

@@ -13,8 +13,8 @@ from pqa.runtime.session import PROVIDERS
 
 __all__ = ["add_inputs", "add_model", "add_scores", "find_inputs", "limits", "open_model", "positive"]
 
-PATHS = """PATH is a picture, a folder, a pattern in quotes, a CSV map, or "-" for a list of
-paths on standard input. A folder holds pictures, or a folder a scene
+PATHS = """PATH is a picture, a folder, a pattern in quotes, a CSV map, or "-" for a list
+of paths on standard input. A folder holds pictures, or a folder a scene
 (scene/*.jpg), or within that a folder a device (scene/device/*.jpg). A CSV map
 has the columns image, scene and, if wanted, device. RAW files stay with the
 picture of the same name."""

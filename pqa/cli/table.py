@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -30,23 +30,18 @@ def progress(total: int, doing: str = "scoring") -> Iterator[Callable[[], None]]
 
 
 def print_ranking(console: Console, ranking: Ranking) -> None:
-    """One table a scene, best first, then warnings and what could not be scored."""
+    """The pictures of each scene, best first, then warnings and what could not be scored."""
     for group in ranking.groups:
-        console.print(_heading(group), _table(group), sep="\n")
+        console.print(Text("\n").join([_heading(group), *_lines(group)]), soft_wrap=True)
     print_unscored(console, ranking.unscored, ranking.warnings)
 
 
 def print_scores(console: Console, rows: Sequence[Score | Unscored]) -> None:
-    """One line a picture in input order, then what could not be scored."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("picture", overflow="fold")
-    table.add_column("score", no_wrap=True)
-    table.add_column("what was found", overflow="fold")
+    """The pictures in input order, then what could not be scored."""
     for row in rows:
         if isinstance(row, Score):
-            table.add_row(Text(plain(row.id)), score_words(row), _found(row))
-    if table.rows:
-        console.print(table)
+            line = Text(f"{score_words(row)}  ").append(plain(row.id), style="bold")
+            console.print(Text("\n").join([line, *(Text("  ") + found for found in _found(row))]), soft_wrap=True)
     print_unscored(console, [row for row in rows if isinstance(row, Unscored)], ())
 
 
@@ -66,7 +61,7 @@ def print_unscored(console: Console, rows: Sequence[Unscored], warnings: Sequenc
     console.print(table)
 
 
-def _heading(group: Group) -> RenderableType:
+def _heading(group: Group) -> Text:
     count = len(group.order)
     text = Text(plain(group.scene), style="bold")
     text.append(f"  {count} picture{'s' * (count != 1)}", style="not bold")
@@ -75,31 +70,24 @@ def _heading(group: Group) -> RenderableType:
     return text
 
 
-def _table(group: Group) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("picture", overflow="fold", ratio=2)
-    table.add_column("score", no_wrap=True)
-    table.add_column("beats first", justify="right", no_wrap=True)
-    table.add_column("what was found", overflow="fold", ratio=3)
+def _lines(group: Group) -> Iterator[Text]:
+    """A picture a line, what was found in it below; a stroke ties together the pictures of one tie group."""
+    wide = max(len(score_words(row)) for row in group.ranking)
+    yield Text(f"rank  {'score':{wide}}  beats first  picture", style="bold")
     wins = group.win_probability
     for _, band in groupby(group.ranking, key=lambda row: row.tie_group):
         rows = list(band)
         for place, row in enumerate(rows):
+            first, last = place == 0, place == len(rows) - 1
+            bracket = " " if first and last else "┐" if first else "┘" if last else "│"
             chance = "" if wins is None or row.rank == 1 else percent(wins[row.rank - 1][0])
-            name = Text(plain(row.id), style="bold" if row.rank == 1 else "")
-            table.add_row(f"{row.rank} {_bracket(place, len(rows))}", name, score_words(row), chance, _found(row))
-    return table
+            line = Text(f"{row.rank:3} {bracket} {score_words(row):{wide}}  {chance:>11}  ")
+            yield line.append(plain(row.id), style="bold")
+            for found in _found(row):
+                yield Text(f"    {' ' if last else '│'}   ") + found
 
 
-def _bracket(place: int, count: int) -> str:
-    """The stroke that ties the ranks of one tie group together."""
-    if count == 1:
-        return " "
-    return "┐" if place == 0 else "┘" if place == count - 1 else "│"
-
-
-def _found(row: Score) -> Text:
-    faults = Text(", ").join(Text(reason_words(reason), style="yellow") for reason in row.reasons)
-    flags = Text(", ").join(Text(flag_words(flag), style="cyan") for flag in row.flags)
-    return Text(", ").join(part for part in (faults, flags) if part)
+def _found(row: Score) -> list[Text]:
+    """Faults, the most severe first, then flags."""
+    faults = [Text(reason_words(reason), style="yellow") for reason in row.reasons]
+    return faults + [Text(flag_words(flag), style="cyan") for flag in row.flags]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pqa.measures import REASONS
 from pqa.types import Reason, Score
 
 __all__ = ["flag_words", "percent", "plain", "reason_words", "score_words"]
@@ -13,6 +14,9 @@ FLAGS: dict[str, str] = {
     "out_of_distribution": "unlike the pictures the model was trained on",
     "untrained_model": "untrained model",
 }
+
+# "The face is blurred." becomes a part of a longer line.
+FAULTS: dict[str, str] = {row.code: row.words[:1].lower() + row.words[1:].rstrip(".") for row in REASONS}
 
 
 def plain(text: str) -> str:
@@ -40,8 +44,7 @@ def flag_words(flag: str) -> str:
 
 
 def reason_words(reason: Reason) -> str:
-    """A fault in words, with what was measured and the limit it crossed."""
-    words = reason.code.replace("_", " ")
+    """A fault in words, with what was measured and the limit it crossed; one that is not known here by its code."""
+    words = FAULTS.get(reason.code, reason.code.replace("_", " "))
     unit = f" {reason.unit}" if reason.unit else ""
-    side = "over" if reason.value > reason.threshold else "under"
-    return f"{words} ({reason.value:.3g}{unit}, {side} {reason.threshold:.3g})"
+    return f"{words} ({reason.value:.3g}{unit}, limit {reason.threshold:.3g})"
