@@ -100,6 +100,7 @@ def test_wrong_use_is_one_line_and_code_2(
     ("error", "code", "said"),
     [
         (ConfigurationError("first\nsecond"), 2, "pqa: first second\n"),
+        (ConfigurationError("no \x1b[31m.jpg"), 2, "pqa: no \\x1b[31m.jpg\n"),
         (ModelNotFound("no model named 'x'"), 2, "pqa: no model named 'x'\n"),
         (MissingExtra("pyarrow", "parquet"), 2, f"pqa: pyarrow {absent('parquet')}"),
         (ModuleNotFoundError("no", name="torch.nn"), 2, f"pqa: torch {absent('train')}"),

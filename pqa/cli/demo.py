@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ from pqa import imaging
 from pqa.cli import contact_sheet
 from pqa.cli.main import EXIT_OK, EXIT_PARTIAL
 from pqa.cli.table import print_ranking, progress
-from pqa.cli.words import plain
+from pqa.cli.text import plain
 from pqa.data import camera
+from pqa.data.assets import ASTRONAUT
 from pqa.errors import ModelError, PqaError
 from pqa.runtime.assess import load
 from pqa.types import Image, Ranking
@@ -74,7 +74,7 @@ def _portraits(folder: Path) -> list[Image]:
     """Write the variants as files, so that they can be looked at and sent."""
     target = folder / "portraits"
     target.mkdir(parents=True, exist_ok=True)
-    portrait = imaging.open(files("pqa.data").joinpath("assets", "astronaut.png").read_bytes())
+    portrait = imaging.open(ASTRONAUT.read_bytes())
     rgb = portrait.reduced(min(portrait.size))
     images = []
     for name, pixels in camera.variants(rgb):

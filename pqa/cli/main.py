@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
 import pqa
+from pqa.cli.text import plain
 from pqa.errors import ConfigurationError, MissingExtra, PqaError, unknown_key
 
 __all__ = ["EXIT_OK", "EXIT_PARTIAL", "EXIT_USAGE", "GROUP", "SUMMARIES", "main"]
@@ -101,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str) -> int:
-    print("pqa:", message.replace("\n", " "), file=sys.stderr)
+    print("pqa:", plain(message.replace("\n", " ")), file=sys.stderr)
     return EXIT_USAGE
 
 

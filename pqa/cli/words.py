@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pqa.cli.text import plain
 from pqa.measures import REASONS
 from pqa.types import Reason, Score
 
@@ -17,11 +18,6 @@ FLAGS: dict[str, str] = {
 
 # "The face is blurred." becomes a part of a longer line.
 FAULTS: dict[str, str] = {row.code: row.words[:1].lower() + row.words[1:].rstrip(".") for row in REASONS}
-
-
-def plain(text: str) -> str:
-    """`text` with control characters and undecodable bytes escaped: a file's name must not steer a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def percent(chance: float) -> str:
