@@ -77,15 +77,22 @@ class PartReader:
     async def parts(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Part]:
         """The parts, each as soon as it is complete. Raises a Problem for a damaged body or a crossed limit."""
         async for chunk in chunks:
+            trouble: Problem | None = None
             try:
                 self._parser.write(chunk)
-            except FormParserError as error:
-                raise Problem("malformed", f"the multipart body cannot be parsed: {error}") from error
+            except FormParserError:
+                # Its message counts from the last cut and may hold what the client sent.
+                trouble = Problem("malformed", "the multipart body cannot be parsed; check its boundaries")
+            except Problem as problem:
+                trouble = problem
             done, self._done = self._done, []
             if done and done[-1] is self._part:
                 self._part = Part()
             for part in done:
                 yield part
+            # After the parts before it, so that the answer does not depend on how the network cut the body.
+            if trouble is not None:
+                raise trouble
         if not self._finished:
             raise Problem("malformed", "the multipart body ends before its closing boundary")
 

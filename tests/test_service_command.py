@@ -56,7 +56,7 @@ def up(port: int, path: str) -> int:
 
 
 def test_serves_drains_and_ends_with_code_0(tiny_model: Path, astronaut: bytes) -> None:
-    with serve("--model", str(tiny_model), PQA_DRAIN_NOTICE_S="1") as process:
+    with serve("--model", str(tiny_model), PQA_DRAIN_NOTICE_S="4") as process:
         port, lines = started(process)
         wait_for(lambda: up(port, "/readyz") == 200)
         secret_name = "a-name-that-no-log-may-hold.png"

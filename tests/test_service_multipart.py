@@ -24,7 +24,16 @@ def body(parts: Iterable[tuple[str, str | None, bytes]], close: bool = True) -> 
     return lines + (f"--{BOUNDARY}--\r\n".encode() if close else b"")
 
 
-def read(data: bytes, chunk: int = 1 << 16, *, files: int = 4, size: int = 1000, kind: str | None = None) -> list[Part]:
+def read(
+    data: bytes,
+    chunk: int = 1 << 16,
+    *,
+    files: int = 4,
+    size: int = 1000,
+    kind: str | None = None,
+    seen: list[str] | None = None,
+) -> list[Part]:
+    """The parts of a body that arrives in chunks; `seen` collects names also when reading ends in a Problem."""
     reader = PartReader(
         kind or f"multipart/form-data; boundary={BOUNDARY}", files="images", max_files=files, max_file=size
     )
@@ -34,7 +43,12 @@ def read(data: bytes, chunk: int = 1 << 16, *, files: int = 4, size: int = 1000,
             yield data[start : start + chunk]
 
     async def collect() -> list[Part]:
-        return [part async for part in reader.parts(chunks())]
+        parts = []
+        async for part in reader.parts(chunks()):
+            parts.append(part)
+            if seen is not None:
+                seen.append(part.name)
+        return parts
 
     return asyncio.run(collect())
 
@@ -95,3 +109,22 @@ def test_bad_bodies(data: bytes, options: dict[str, str], code: str, text: str) 
 
 def test_a_picture_of_exactly_the_limit_is_taken() -> None:
     assert len(read(body([("images", "a", b"x" * 1000)]), 7)[0].data) == 1000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        body([("f", None, b"") for _ in range(40)]),
+        body([("images", str(n), b"x") for n in range(9)]),
+        body([("images", "a", b"x"), ("images", "b", b"x" * 1001)]),
+        body([("images", "a", b"x")], close=False) + b"--cut-here damage",
+    ],
+)
+def test_what_comes_before_the_trouble_does_not_depend_on_the_cuts(data: bytes) -> None:
+    def outcome(chunk: int) -> tuple[list[str], str]:
+        names: list[str] = []
+        with pytest.raises(Problem) as caught:
+            read(data, chunk, seen=names)
+        return names, caught.value.detail
+
+    assert len({str(outcome(chunk)) for chunk in (7, 60, 500, 1 << 16)}) == 1
