@@ -10,8 +10,9 @@ scale, too narrow a one flattens it.
 Intervals: bootstrap over observers (judgements of one observer depend on each other), or over judgements where the
 table names no observers. Two things no replicate shows are mended: how far the prior draws every condition to the
 middle (the expected square of that pull is added to their variance), and pairs that everybody happened to answer alike
-(the variance is never less than the model's own). The bounds are the scale plus and minus Student's quantile (for the
-number of resampled units) times the standard deviation. Plain percentiles cover less (docs/scaling.md).
+(the variance is never less than the model's own). The bounds are symmetric, with Student's quantile for the replicates
+(as many degrees of freedom as resampled units, less one) and the normal one for what the model adds. Plain percentiles
+cover less (docs/scaling.md).
 
 Sources: Thurstone 1927; Bradley and Terry 1952; Perez-Ortiz and Mantiuk 2017 (arXiv 1712.03686) for JOD units, the
 prior and the bootstrap over observers; Hesterberg 2015 (The American Statistician 69(4)) for "t with bootstrap
@@ -276,7 +277,9 @@ def scale(
         variance = replicates.var(axis=0, ddof=1) * units / max(units - 1, 1)
         pull, posterior = _model_variance(curvature, prior_std)
         std = np.sqrt(np.maximum(variance + pull, posterior))
-        reach = std * float(stats.t.isf((1 - confidence) / 2, max(units - 1, 1)))
+        normal = -special.ndtri((1 - confidence) / 2)
+        student = stats.t.isf((1 - confidence) / 2, max(units - 1, 1))
+        reach = np.sqrt(np.maximum(student**2 * variance + normal**2 * pull, normal**2 * posterior))
         low, high = q - reach, q + reach
     x = (q[groups.i] - q[groups.j]) / link.unit
     log_likelihood = float(np.sum(first * link.log_probability(x) + second * link.log_probability(-x)))

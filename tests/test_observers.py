@@ -11,7 +11,7 @@ from scipy import integrate, special, stats
 from pqa.errors import ConfigurationError, DataError
 from pqa.observers import exclude, screen
 from pqa.sampling import information_gain, next_pairs
-from pqa.scaling import LINKS, Judgements
+from pqa.scaling import LINKS, Judgements, scale
 from tests.test_scaling import simulate
 
 
@@ -110,6 +110,28 @@ def test_a_batch_is_a_spanning_tree_without_repeats():
     assert {name for pair in pairs for name in pair} == set(judgements.conditions)
     assert next_pairs(judgements, 3) == pairs[:3]
     assert len(next_pairs(judgements, 20)) == 20
+
+
+def test_active_pairs_reach_a_smaller_error_than_random_ones():
+    # Sixteen draws of two make fifteen pairs on average. On a wide scale most random pairs are foregone conclusions;
+    # bench/scaling.py gives the ratios.
+    errors = {"active": [], "random": []}
+    for seed in range(12):
+        q = np.random.default_rng(seed).normal(0, 4, 16)
+        q -= q.mean()
+        for kind, found in errors.items():
+            rng = np.random.default_rng(seed)
+            winner, loser = np.zeros(0, int), np.zeros(0, int)
+            for _ in range(10):
+                so_far = Judgements(tuple(map(str, range(16))), winner, loser, np.ones(len(winner), bool))
+                picked = next_pairs(so_far, 15, seed=seed) if kind == "active" else rng.choice(16, (16, 2))
+                i, j = np.array([(int(a), int(b)) for a, b in picked if a != b]).T
+                win = rng.random(len(i)) < special.ndtr((q[i] - q[j]) / LINKS["thurstone"].unit)
+                winner = np.concatenate([winner, np.where(win, i, j)])
+                loser = np.concatenate([loser, np.where(win, j, i)])
+            jod = scale(Judgements(so_far.conditions, winner, loser, winner > 0), bootstrap=0).jod
+            found.append(np.mean((jod - q) ** 2))
+    assert math.sqrt(np.mean(errors["active"])) < 0.8 * math.sqrt(np.mean(errors["random"]))
 
 
 def test_a_study_can_start_from_nothing():
