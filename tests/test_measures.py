@@ -210,7 +210,7 @@ def test_reasons_come_worst_first_with_value_threshold_and_unit():
     bad = dataclasses.replace(GOOD, face_blur=2.3, roll=80.0, face_highlight=45.0, noise=None)
     found = reasons(bad)
     assert [reason.code for reason in found] == ["tilted_face", "face_under_exposed", "face_blur"]
-    assert (found[0].value, found[0].threshold, found[0].unit) == (80.0, 36.0, "degrees")
+    assert (found[0].value, found[0].threshold, found[0].unit) == (80.0, 38.0, "degrees")
 
 
 def test_a_value_on_the_threshold_is_no_fault():
