@@ -14,10 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pqa.metrics import METRICS, evaluate
-from pqa.uncertainty import Interval, bootstrap, replicates, scene_intervals
+from pqa.uncertainty import Interval, Method, Resample, bootstrap, replicates, scene_intervals
 
 Array = npt.NDArray[np.float64]
-KINDS = (("scenes", "bca"), ("both", "percentile"), ("both", "bca"), ("pictures", "percentile"), ("pictures", "bca"))
+KINDS: tuple[tuple[Resample, Method], ...] = (
+    ("scenes", "bca"),
+    ("both", "percentile"),
+    ("both", "bca"),
+    ("pictures", "percentile"),
+    ("pictures", "bca"),
+)
 
 
 def experiment(noise: Array, pictures: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pqa.cli.words import plain
+from pqa.cli.text import plain
 from pqa.data.labels import Labels
 from pqa.labelnoise import Ceiling
 from pqa.metrics import METRICS
+from pqa.report.markup import chance, number
 from pqa.report.study import Model, Study
 from pqa.significance import wins
 from pqa.types import Warn
@@ -109,8 +110,8 @@ def _comparisons(console: Console, study: Study) -> None:
         table.add_row(
             Text(plain(f"{each.first} - {each.second}")),
             _interval(each.difference),
-            f"{each.p:.4f}",
-            f"{each.adjusted:.4f}",
+            chance(each.p),
+            chance(each.adjusted),
             each.verdict,
             f"{each.scenes_won}:{each.scenes_lost}",
         )
@@ -118,7 +119,7 @@ def _comparisons(console: Console, study: Study) -> None:
     table = _table("ITU-T P.1401 test", "pair", "p", f"p ({study.settings.correction})", "verdict")
     for test in study.tests:
         pair = plain(f"{test.first} - {test.second}")
-        table.add_row(test.test.replace("_", " "), pair, f"{test.p:.4f}", f"{test.adjusted:.4f}", test.verdict)
+        table.add_row(test.test.replace("_", " "), pair, chance(test.p), chance(test.adjusted), test.verdict)
     console.print(table)
 
 
@@ -152,9 +153,9 @@ def _beyond(console: Console, study: Study, model: Model) -> None:
         table = _table("  slice", "pictures", "scenes", "SRCC", "PLCC", "KRCC", "MAE", "bias")
         for each in model.slices:
             values = (each.srcc, each.plcc, each.krcc, each.mae)
-            cells = ["-" if np.isnan(value) else f"{value:.3f}" for value in values]
+            cells = [number(value) for value in values]
             name = Text(plain(f"  {each.column} = {each.value}"))
-            table.add_row(name, str(each.n), str(each.scenes), *cells, f"{each.bias:+.3f}")
+            table.add_row(name, str(each.n), str(each.scenes), *cells, number(each.bias, "+.3f"))
         console.print(table)
 
 

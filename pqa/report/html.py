@@ -11,7 +11,7 @@ import numpy as np
 from pqa.mappings import fit
 from pqa.metrics import METRICS, by_scene
 from pqa.report import svg
-from pqa.report.markup import Raw, details, interval, keys, number, section, table
+from pqa.report.markup import Raw, chance, details, interval, keys, number, section, table
 from pqa.report.outliers import outliers
 from pqa.report.study import Model, Study
 from pqa.significance import Comparison, wins
@@ -114,14 +114,15 @@ def _comparisons(study: Study) -> str:
         [
             f"{c.first} − {c.second}",
             interval(c.difference),
-            *(number(p, ".4f") for p in (c.p, c.adjusted)),
+            chance(c.p),
+            chance(c.adjusted),
             c.verdict,
             _won(c),
         ]
         for c in study.comparisons
     ]
     tests = [
-        [f"{t.first} − {t.second}", t.test.replace("_", " "), number(t.p, ".4f"), number(t.adjusted, ".4f"), t.verdict]
+        [f"{t.first} − {t.second}", t.test.replace("_", " "), chance(t.p), chance(t.adjusted), t.verdict]
         for t in study.tests
     ]
     correction = study.settings.correction

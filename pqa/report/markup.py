@@ -9,7 +9,7 @@ import numpy as np
 
 from pqa.uncertainty import Interval
 
-__all__ = ["Raw", "cell", "details", "interval", "keys", "number", "section", "table"]
+__all__ = ["Raw", "cell", "chance", "details", "interval", "keys", "number", "section", "table"]
 
 
 class Raw(str):
@@ -23,8 +23,13 @@ def cell(value: str) -> str:
 
 
 def number(value: float | None, form: str = ".3f") -> str:
-    """A number, or a dash where it is undefined."""
-    return "–" if value is None or np.isnan(value) else format(value, form)
+    """A number, or a dash where it is undefined. What rounds to zero has no sign."""
+    return "–" if value is None or np.isnan(value) else format(round(value, int(form[-2])) + 0.0, form)
+
+
+def chance(p: float) -> str:
+    """A p-value; never zero."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def interval(found: Interval) -> Raw:
