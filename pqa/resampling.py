@@ -17,11 +17,20 @@ from scipy.stats import rankdata
 from pqa.mappings import Fit
 from pqa.metrics import METRICS
 
-__all__ = ["Columns", "draws_for", "noisy_labels", "picture_counts", "weighted_metrics"]
+__all__ = [
+    "Columns",
+    "draws_for",
+    "left_out_metrics",
+    "noisy_labels",
+    "picture_counts",
+    "resampled_metrics",
+    "weighted_metrics",
+]
 
 Array = npt.NDArray[np.float64]
 
-CELLS = 2_000_000  # resamples x pictures held in memory at a time
+COUNTS = 30_000_000  # resamples x pictures drawn at a time
+CELLS = 1_000_000  # of those, worked on at a time
 COLUMNS = 1024  # columns of the pair table held at a time
 PAIR_DRAWS = 20_000_000  # pairs x draws of label noise spent on one scene
 FEWEST_DRAWS = 32
@@ -47,14 +56,38 @@ def picture_counts(rng: np.random.Generator, n: int, resamples: int) -> Array:
     return np.bincount(drawn.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
 
 
-def weighted_metrics(scene: Columns, counts: Array) -> Array:
-    """(len(METRICS), B) values for (B, n) whole-number counts of the n pictures of a scene; undefined counts as 0."""
-    step = max(1, CELLS // max(1, scene.scores.size))
-    blocks = [_block(scene, counts[i : i + step]) for i in range(0, len(counts), step)]
+def resampled_metrics(scene: Columns, rng: np.random.Generator, resamples: int) -> Array:
+    """(len(METRICS), resamples) values over pictures drawn with replacement; the same `rng` draws the same pictures."""
+    n = scene.scores.size
+    step = max(1, COUNTS // n)
+    sizes = [min(step, resamples - start) for start in range(0, resamples, step)]
+    return np.concatenate([weighted_metrics(scene, picture_counts(rng, n, size)) for size in sizes], axis=1)
+
+
+def left_out_metrics(scene: Columns) -> Array:
+    """(len(METRICS), n) values without each picture in turn: the jackknife."""
+    n = scene.scores.size
+    # Without picture i, w' S w loses row i and column i of a symmetric S with a zero diagonal.
+    shares = np.concatenate([_signs(scene, part).sum(axis=0, dtype=np.float64) for part in _parts(n)])
+    step = max(1, CELLS // n)
+    blocks = []
+    for start in range(0, n, step):
+        rows = np.arange(start, min(start + step, n))
+        counts = np.ones((rows.size, n))
+        counts[np.arange(rows.size), rows] = 0
+        blocks.append(_block(scene, counts, shares.sum() - 2 * shares[rows]))
     return np.concatenate(blocks, axis=1)
 
 
-def _block(scene: Columns, w: Array) -> Array:
+def weighted_metrics(scene: Columns, counts: Array) -> Array:
+    """(len(METRICS), B) values for (B, n) whole-number counts of the n pictures of a scene; undefined counts as 0."""
+    agreement = _agreement(scene, counts)
+    step = max(1, CELLS // max(1, scene.scores.size))
+    starts = range(0, len(counts), step)
+    return np.concatenate([_block(scene, counts[i : i + step], agreement[i : i + step]) for i in starts], axis=1)
+
+
+def _block(scene: Columns, w: Array, agreement: Array) -> Array:
     x, mapped, y = scene.scores, scene.mapped, scene.labels
     total = w.sum(axis=1)
     rank_x, tied_x = _centred_ranks(x, w)
@@ -62,7 +95,7 @@ def _block(scene: Columns, w: Array) -> Array:
     free_x, free_y = total**2 - tied_x, total**2 - tied_y
     defined = (free_x > 0) & (free_y > 0)
     srcc = _ratio(np.einsum("bi,bi,bi->b", w, rank_x, rank_y), _power(w, rank_x), _power(w, rank_y), defined)
-    krcc = _ratio(_agreement(x, y, w), free_x, free_y, defined)
+    krcc = _ratio(agreement, free_x, free_y, defined)
     plcc = _pearson(mapped - mapped.mean(), y - y.mean(), w, total, defined) * scene.direction
     error = np.abs(mapped - y)
     return np.stack([srcc, plcc, krcc, w @ error / total, np.sqrt(w @ error**2 / total), (srcc + plcc + krcc) / 3])
@@ -88,14 +121,23 @@ def _ratio(product: Array, power_x: Array, power_y: Array, defined: npt.NDArray[
     return np.asarray(np.clip(np.where(defined, product / np.where(scale > 0, scale, 1.0), 0.0), -1.0, 1.0))
 
 
-def _agreement(x: Array, y: Array, w: Array) -> Array:
+def _parts(n: int) -> list[slice]:
+    return [slice(start, start + COLUMNS) for start in range(0, n, COLUMNS)]
+
+
+def _signs(scene: Columns, part: slice) -> npt.NDArray[np.float32]:
+    """(n, columns of `part`): +1 where a pair has the same order in scores and labels, -1 where the other, 0 where tied."""
+    x, y = scene.scores, scene.labels
+    signs = np.sign(x[:, None] - x[None, part]) * np.sign(y[:, None] - y[None, part])
+    return signs.astype(np.float32)
+
+
+def _agreement(scene: Columns, w: Array) -> Array:
     """(B,) concordant minus discordant ordered pairs. Products in float32 are exact: they are whole numbers below 2^24."""
     small = w.astype(np.float32)
     found = np.zeros(len(w))
-    for start in range(0, x.size, COLUMNS):
-        part = slice(start, start + COLUMNS)
-        signs = np.sign(x[:, None] - x[None, part]) * np.sign(y[:, None] - y[None, part])
-        found += np.einsum("bi,bi->b", small @ signs.astype(np.float32), w[:, part])
+    for part in _parts(scene.scores.size):
+        found += np.einsum("bi,bi->b", small @ _signs(scene, part), w[:, part])
     return found
 
 

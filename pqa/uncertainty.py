@@ -19,7 +19,7 @@ from scipy.special import ndtr, ndtri
 
 from pqa.errors import ConfigurationError
 from pqa.metrics import METRICS, Evaluation, by_scene, checked, evaluate
-from pqa.resampling import Columns, picture_counts, weighted_metrics
+from pqa.resampling import Columns, left_out_metrics, resampled_metrics
 
 __all__ = ["Interval", "Replicates", "bca", "bootstrap", "replicates", "resampled_medians", "scene_intervals"]
 
@@ -85,9 +85,8 @@ def replicates(
     left_out = []
     for k, index in enumerate(by_scene(scenes, x.size).values()):
         scene = Columns.of(x[index], y[index], evaluation.scenes[k].fit)
-        table[:, k] = weighted_metrics(scene, picture_counts(np.random.default_rng([seed, k]), index.size, resamples))
-        spare = np.ones((index.size, index.size)) - np.eye(index.size)
-        left_out.append(weighted_metrics(scene, spare) if index.size > 1 else np.zeros((len(METRICS), 1)))
+        table[:, k] = resampled_metrics(scene, np.random.default_rng([seed, k]), resamples)
+        left_out.append(left_out_metrics(scene) if index.size > 1 else np.zeros((len(METRICS), 1)))
     return Replicates(evaluation, table, tuple(left_out), seed)
 
 

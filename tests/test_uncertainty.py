@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pqa import metrics, uncertainty
+from pqa import metrics, resampling, uncertainty
 from pqa.errors import ConfigurationError
 from pqa.mappings import Fit, fit
-from pqa.resampling import Columns, picture_counts, weighted_metrics
+from pqa.resampling import Columns, left_out_metrics, picture_counts, resampled_metrics, weighted_metrics
 
 
 def expanded(scene: Columns, counts: np.ndarray) -> list[float]:
@@ -50,6 +50,25 @@ def test_big_scene_goes_in_blocks_and_mappings_are_held() -> None:
     counts = picture_counts(rng, 1300, 3)
     found = weighted_metrics(scene, counts)
     assert found[:, 1] == pytest.approx(expanded(scene, counts[1]), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 7, 1100])
+def test_jackknife_is_the_metrics_without_each_picture(n: int) -> None:
+    rng = np.random.default_rng(n)
+    scene = Columns.of(np.round(rng.normal(size=n), 1), np.round(rng.normal(size=n), 1), Fit("raw"))
+    found = left_out_metrics(scene)
+    for i in (0, n // 2, n - 1):
+        counts = np.ones(n)
+        counts[i] = 0
+        assert found[:, i] == pytest.approx(expanded(scene, counts), abs=1e-9)
+
+
+def test_drawing_in_parts_changes_no_resample(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(12)
+    scene = Columns.of(rng.normal(size=20), rng.normal(size=20), Fit("raw"))
+    whole = resampled_metrics(scene, np.random.default_rng(1), 50)
+    monkeypatch.setattr(resampling, "COUNTS", 20 * 7)
+    assert resampled_metrics(scene, np.random.default_rng(1), 50) == pytest.approx(whole, abs=1e-12)
 
 
 def test_interval_agrees_with_scipy_bca_in_one_scene() -> None:
