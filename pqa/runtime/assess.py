@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,8 @@ from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unsc
 
 __all__ = ["SCENE_MODES", "Assessor", "Outcome", "answer", "check_request", "load", "named", "score_rows"]
 
+log = logging.getLogger(__name__)
+
 Outcome = Prediction | Unscored
 SCENE_MODES: tuple[SceneMode, ...] = ("image", "group", "known")
 
@@ -24,15 +27,17 @@ SCENE_MODES: tuple[SceneMode, ...] = ("image", "group", "known")
 def named(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:
     """Give every input an id: its path as it came, or `image-1`, `image-2`, ...; repeats get `#2`, `#3`, ..."""
     images: list[Image] = []
-    seen: dict[str, int] = {}
-    for number, item in enumerate(inputs, 1):
+    seen: set[str] = set()
+    for position, item in enumerate(inputs, 1):
         if not isinstance(item, Image):
-            name = str(item) if isinstance(item, str | Path) else f"image-{number}"
+            name = str(item) if isinstance(item, str | Path) else f"image-{position}"
             item = Image(name, item, scene)
-        seen[item.id] = seen.get(item.id, 0) + 1
-        if seen[item.id] > 1:
-            item = Image(f"{item.id}#{seen[item.id]}", item.source, item.scene, item.device)
-        images.append(item)
+        name, number = item.id, 1
+        while name in seen:
+            number += 1
+            name = f"{item.id}#{number}"
+        seen.add(name)
+        images.append(Image(name, item.source, item.scene, item.device))
     return images
 
 
@@ -166,6 +171,9 @@ class Assessor:
             return self.predictor.infer([self.predictor.prepare(image.source)])[0]
         except (InputError, ModelError) as error:
             return Unscored(image.id, image.scene, error.status, str(error))
+        except Exception as error:  # a bug met by one picture must not cost the others their result
+            log.exception("scoring one picture failed")
+            return Unscored(image.id, image.scene, "model_error", f"internal error: {type(error).__name__}")
 
 
 def load(

@@ -39,6 +39,7 @@ def onnxruntime() -> Any:
             "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; uninstall both, then "
             "install one of them: pip install 'pqa[cpu]' or pip install 'pqa[gpu]'"
         )
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at import; a picture tool has nothing to tell anybody
     try:
         import onnxruntime as module
     except ImportError as error:
@@ -80,6 +81,8 @@ def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any
             f"provider {provider!r} needs {wanted}, here are {', '.join(ort.get_available_providers())}; "
             "install 'pqa[gpu]' in place of 'pqa[cpu]' for CUDA"
         )
+    if provider == "cuda" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds the CUDA libraries that pip installed
     try:
         session = ort.InferenceSession(data, options, providers=[wanted])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
