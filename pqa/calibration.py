@@ -50,11 +50,13 @@ class Pairs:
 class PairAccuracy:
     """Share of decided pairs that the scores put in the right order; equal scores count half.
 
-    `decided` pairs have labels that differ significantly, `pairs` is all of them; `accuracy` is NaN when none is decided.
+    Of `pairs` in all, `judged` were looked at (a sample when there are many) and `decided` of those have labels that differ
+    significantly; `accuracy` is NaN when none is decided.
     """
 
     accuracy: float
     decided: int
+    judged: int
     pairs: int
 
 
@@ -134,7 +136,7 @@ def pair_accuracy(
         limit = float(ndtri((1 + confidence) / 2)) * np.hypot(*(checked(stds=stds)[0][side] for side in (i, j)))
     decided = np.abs(gap) > limit
     right = (1 + np.sign(gap[decided]) * np.sign(x[i] - x[j])[decided]) / 2
-    return PairAccuracy(float(right.mean()) if right.size else float("nan"), int(right.size), chosen.total)
+    return PairAccuracy(float(right.mean()) if right.size else float("nan"), int(right.size), int(i.size), chosen.total)
 
 
 def win_probability(scores: npt.ArrayLike, stds: npt.ArrayLike | float, chosen: Pairs) -> Array:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pqa.errors import ConfigurationError, DataError, unknown_key
 from pqa.metrics import METRICS
 from pqa.p1401 import Test, correlation_difference
-from pqa.uncertainty import Interval, Replicates, bca, resampled_medians
+from pqa.uncertainty import Interval, Replicates, Resample, bca, resampled_medians
 
 __all__ = ["Comparison", "Verdict", "adjust", "compare", "paired_bootstrap", "paired_permutation", "wins"]
 
@@ -69,28 +69,36 @@ def paired_permutation(first: npt.ArrayLike, second: npt.ArrayLike, *, seed: int
 
 def paired_bootstrap(
     first: Replicates, second: Replicates, *, metric: str = "score", confidence: float = 0.95
-) -> Interval:
-    """Interval of the difference (first - second) of a metric's median, the same resampled scenes given to both models."""
+) -> tuple[Interval, float]:
+    """Interval of the difference (first - second) of a metric's median, and the two-sided p that it is 0.
+
+    The same resampled scenes are given to both models, or the same resampled pictures where there is one scene. The p-value
+    is twice the smaller share of resamples on either side of 0 (Efron & Tibshirani 1993, section 15.4), never below 2 / B.
+    """
     if metric not in METRICS:
         raise unknown_key(metric, METRICS, "metric")
     m = METRICS.index(metric)
     a, b = first.evaluation.values(metric), second.evaluation.values(metric)
     if first.table.shape != second.table.shape or first.seed != second.seed:
         raise ConfigurationError("paired models need the same pictures, number of resamples and seed")
+    over: Resample = "scenes" if a.size > 1 else "pictures"
     drawn = [
-        resampled_medians(values[None], source.table[m : m + 1], "scenes", source.seed)[0]
+        resampled_medians(values[None], source.table[m : m + 1], over, source.seed)[0]
         for values, source in ((a, first), (b, second))
     ]
-    value = float(np.median(a) - np.median(b))
+    difference = drawn[0] - drawn[1]
+    smaller = min(int(np.count_nonzero(difference <= 0)), int(np.count_nonzero(difference >= 0)))
+    p = min(1.0, 2 * max(1, smaller) / difference.size)
     # The jackknife of a difference of medians takes a handful of values, too few for an acceleration.
-    return bca(value, drawn[0] - drawn[1], 0.0, confidence)
+    return bca(float(np.median(a) - np.median(b)), difference, 0.0, confidence), p
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Two models on the same pictures. `difference` is first - second of the metric's median over scenes.
 
-    `p` is the paired permutation's, `adjusted` corrected over all pairs of models; the verdict is the first model's.
+    `p` is the paired permutation's over scenes, or the paired bootstrap's over pictures where there is one scene (`over`);
+    `adjusted` is corrected over all pairs of models. The verdict is the first model's.
     `scenes_won` and `scenes_lost` count the scenes whose PLCC differs by Fisher's z, corrected over the scenes.
     """
 
@@ -98,6 +106,7 @@ class Comparison:
     second: str
     metric: str
     difference: Interval
+    over: Literal["scenes", "pictures"]
     p: float
     adjusted: float
     verdict: Verdict
@@ -114,20 +123,28 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """Every pair of models, in the order given. A win needs an adjusted p below alpha and the better median."""
     pairs = list(itertools.combinations(models, 2))
-    tests = [
-        paired_permutation(*(models[name].evaluation.values(metric) for name in pair), seed=models[pair[0]].seed)
-        for pair in pairs
-    ]
+    tests = [_paired(models[a], models[b], metric, 1 - alpha) for a, b in pairs]
     sign = -1 if metric in LOWER_IS_BETTER else 1
     found = []
-    for pair, test, adjusted in zip(pairs, tests, adjust([t.p for t in tests], correction), strict=True):
+    for pair, (difference, over, p), adjusted in zip(
+        pairs, tests, adjust([t[2] for t in tests], correction), strict=True
+    ):
         won, lost = _scene_wins(models[pair[0]], models[pair[1]], alpha, correction)
         verdict: Verdict = "tie"
-        if adjusted < alpha and test.statistic != 0:
-            verdict = "win" if sign * test.statistic > 0 else "loss"
-        difference = paired_bootstrap(models[pair[0]], models[pair[1]], metric=metric, confidence=1 - alpha)
-        found.append(Comparison(*pair, metric, difference, test.p, adjusted, verdict, won, lost))
+        if adjusted < alpha and difference.value != 0:
+            verdict = "win" if sign * difference.value > 0 else "loss"
+        found.append(Comparison(*pair, metric, difference, over, p, adjusted, verdict, won, lost))
     return tuple(found)
+
+
+def _paired(
+    first: Replicates, second: Replicates, metric: str, confidence: float
+) -> tuple[Interval, Literal["scenes", "pictures"], float]:
+    interval, p = paired_bootstrap(first, second, metric=metric, confidence=confidence)
+    a, b = first.evaluation.values(metric), second.evaluation.values(metric)
+    if a.size == 1:
+        return interval, "pictures", p
+    return interval, "scenes", paired_permutation(a, b, seed=first.seed).p
 
 
 def _scene_wins(

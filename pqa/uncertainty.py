@@ -101,6 +101,8 @@ def bootstrap(
     if not 0 < confidence < 1:
         raise ConfigurationError(f"expected a confidence between 0 and 1, got {confidence}")
     values = np.stack([source.evaluation.values(metric) for metric in METRICS])
+    if values.shape[1] == 1 and resample != "pictures":
+        raise ConfigurationError(f"one scene cannot be resampled over {resample}; use pictures")
     medians = np.median(values, axis=1)
     drawn = resampled_medians(values, source.table, resample, source.seed)
     if resample == "pictures":

@@ -36,7 +36,7 @@ def test_pair_accuracy_by_hand() -> None:
     """Labels 0, 1, 3 with s.d. 0.5: 0-1 is within 1.96 * 0.707 = 1.39 and undecided; 0-3 is right, 1-3 a tie of scores."""
     chosen = cal.pairs(["s"] * 3)
     found = cal.pair_accuracy([5, 7, 7], [0, 1, 3], [0.5] * 3, chosen)
-    assert (found.accuracy, found.decided, found.pairs) == (0.75, 2, 3)
+    assert (found.accuracy, found.decided, found.judged, found.pairs) == (0.75, 2, 3, 3)
     assert cal.pair_accuracy([5, 7, 7], [0, 1, 3], None, chosen).accuracy == pytest.approx(2.5 / 3)
     assert np.isnan(cal.pair_accuracy([1, 2], [1, 1], None, cal.pairs(["s"] * 2)).accuracy)
 

@@ -106,6 +106,20 @@ def test_better_model_wins_and_equal_models_tie() -> None:
     assert table == [[None, "win", "win"], ["loss", None, "tie"], ["loss", "tie", None]]
 
 
+def test_one_scene_is_compared_over_its_pictures() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=200)
+    one = {
+        n: replicates(y + s * rng.normal(size=200), y, ["s"] * 200, resamples=500)
+        for n, s in (("a", 0.5), ("b", 1.0), ("c", 1.0))
+    }
+    found = {(c.first, c.second): c for c in significance.compare(one)}
+    assert {c.over for c in found.values()} == {"pictures"}
+    assert found["a", "b"].verdict == "win"
+    assert found["a", "b"].p == pytest.approx(2 / 500)
+    assert found["b", "c"].verdict == "tie"
+
+
 def test_lower_error_is_a_win() -> None:
     compared = significance.compare(models({"good": 0.3, "bad": 1.5}), metric="mae")[0]
     assert compared.difference.value < 0
@@ -114,8 +128,8 @@ def test_lower_error_is_a_win() -> None:
 
 def test_a_model_against_itself_differs_by_nothing() -> None:
     made = models({"a": 1.0})["a"]
-    interval = significance.paired_bootstrap(made, made)
-    assert (interval.value, interval.low, interval.high) == (0, 0, 0)
+    interval, p = significance.paired_bootstrap(made, made)
+    assert (interval.value, interval.low, interval.high, p) == (0, 0, 0, 1)
     with pytest.raises(ConfigurationError, match="metric"):
         significance.paired_bootstrap(made, made, metric="srocc")
     other = replicates(np.arange(9.0), np.arange(9.0), ["s"] * 9, resamples=500)

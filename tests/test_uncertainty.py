@@ -158,6 +158,8 @@ def test_same_seed_same_interval_and_wrong_settings_are_refused() -> None:
     made = uncertainty.replicates(x, y, scenes, resamples=200)
     with pytest.raises(ConfigurationError, match="resample"):
         uncertainty.bootstrap(made, resample="images")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="one scene"):
+        uncertainty.bootstrap(uncertainty.replicates(x[:10], y[:10], scenes[:10], resamples=200))
     with pytest.raises(ConfigurationError, match="confidence"):
         uncertainty.bootstrap(made, confidence=95)
     with pytest.raises(ConfigurationError, match="100 resamples"):

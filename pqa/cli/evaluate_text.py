@@ -30,7 +30,7 @@ def print_study(console: Console, study: Study) -> None:
     console.print(
         Text(
             f"{plain(study.labels.source.name)} ({study.split}): {len(study.labels)} of {study.total} labelled pictures, "
-            f"{scenes} scenes; PLCC, MAE, RMSE after mapping: {settings.mapping}; "
+            f"{scenes} scene{'s' * (scenes != 1)}; PLCC, MAE, RMSE after mapping: {settings.mapping}; "
             f"{settings.confidence:.0%} intervals over {settings.resample}"
         )
     )
@@ -126,7 +126,7 @@ def _comparisons(console: Console, study: Study) -> None:
 def _beyond(console: Console, study: Study, model: Model) -> None:
     pairs, regret = model.pairs, model.regret
     lines = [
-        f"pairs: {pairs.accuracy:.3f} of {pairs.decided} significantly different pairs in order ({pairs.pairs} in all)",
+        f"pairs: {pairs.accuracy:.3f} of {pairs.decided} decided pairs in order ({pairs.judged} judged of {pairs.pairs})",
         f"top picture: costs {regret.mean:.3f} on average, {regret.median:.3f} in the median scene; best in {regret.hits:.0%}",
     ]
     how = "its own s.d." if model.spread is None else f"one s.d. of {model.spread:.3g}, fitted on these pairs"

@@ -136,8 +136,8 @@ def _comparisons(study: Study) -> str:
     ]
     text = (
         "Row against column. p by swapping the two models scene by scene; the interval by resampling scenes for both at "
-        "once. Scenes won and lost: PLCC by Fisher's z, corrected over the scenes. P.1401 takes the models as independent, "
-        "which is cautious here."
+        "once; with one scene, both by resampling its pictures. Scenes won and lost: PLCC by Fisher's z, corrected over the "
+        "scenes. P.1401 takes the models as independent, which is cautious here."
     )
     p1401 = "<h3>ITU-T P.1401 on the errors of all pictures</h3>" + table(
         ["pair", "test", "p", f"p ({correction})", "verdict"], tests
@@ -167,7 +167,7 @@ def _pairs(study: Study) -> str:
     rows, lines = [], []
     for k, model in enumerate(study.models):
         pairs, regret = model.pairs, model.regret
-        rows.append([model.name, number(pairs.accuracy), f"{pairs.decided} of {pairs.pairs}"])
+        rows.append([model.name, number(pairs.accuracy), f"{pairs.decided} of {pairs.judged}"])
         rows[-1] += [number(regret.mean), number(regret.median), f"{regret.hits:.0%}"]
         for found in model.calibrations:
             if found.kind == "within":

@@ -26,6 +26,7 @@ __all__ = ["Model", "Settings", "Study", "ceilings_of", "study"]
 
 Array = npt.NDArray[np.float64]
 
+FEW_SCENES = 10
 SLICED = ("condition", "split", "face_size", "luminance", "faces")  # cut by these columns unless others are named
 
 
@@ -87,7 +88,8 @@ def study(labels: Labels, predictions: Sequence[Predictions], settings: Settings
     """Evaluate every predictor on the pictures that all of them scored. Raises DataError and ConfigurationError."""
     names = _distinct([each.name for each in predictions])
     joined, aligned, warnings = common(labels, [replace(p, name=n) for p, n in zip(predictions, names, strict=True)])
-    warnings = [*labels.warnings, *(w for each in aligned for w in each.warnings), *warnings]
+    settings, few = _resampling(settings, len(set(joined.scene)))
+    warnings = [*labels.warnings, *(w for each in aligned for w in each.warnings), *warnings, *few]
     models = []
     for each in aligned:
         model, found = _model(joined, each, settings)
@@ -108,6 +110,17 @@ def study(labels: Labels, predictions: Sequence[Predictions], settings: Settings
         pooled_tests({m.name: m.pooled for m in models if m.pooled}, alpha, settings.correction),
         (*warnings, *odd),
     )
+
+
+def _resampling(settings: Settings, scenes: int) -> tuple[Settings, list[Warn]]:
+    """One scene can only be resampled by its pictures; few scenes give intervals that say little."""
+    if scenes == 1 and settings.resample != "pictures":
+        return replace(settings, resample="pictures"), [Warn("one_scene", "one scene: intervals are over its pictures")]
+    if scenes < FEW_SCENES and settings.resample != "pictures":
+        return settings, [
+            Warn("few_scenes", f"{scenes} scenes: intervals and tests over scenes are rough below {FEW_SCENES}")
+        ]
+    return settings, []
 
 
 def ceilings_of(labels: Labels, seed: int = 0) -> tuple[tuple[Ceiling, ...], list[Warn]]:
