@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +73,6 @@ class LoadedModels:
     @classmethod
     def load(cls, settings: Settings) -> LoadedModels:
         """Open and warm up every model of the settings. Raises a PqaError for one that cannot be served."""
-        # Before ONNX Runtime is loaded: its builds since 1.29 report sessions and model names to their maker otherwise.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         store = ModelStore(settings.folders, provider=settings.provider)
         limits = imaging.Limits(max_bytes=settings.max_file_bytes, max_pixels=int(settings.max_megapixels * 1_000_000))
         detectors: dict[str, Detector] = {}
