@@ -7,7 +7,7 @@ file a yardstick. Pictures are reduced to a shorter side of 512 pixels first, so
 
 BRISQUE and NIQE are not among them: both need fitted parameters. OpenCV's `quality` module (contrib builds only) ships
 none, `piq` has BRISQUE only and downloads its weights at the first call, `pyiqa` has both and its licence excludes
-commercial use, and scikit-image has neither. So no well-kept library has them at hand offline.
+commercial use, and scikit-image has neither. So we found no well-kept library that has them at hand offline.
 """
 
 from __future__ import annotations
