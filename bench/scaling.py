@@ -156,7 +156,7 @@ def curve(conditions: int, spread: float, picker: Picker, rounds: int, seed: int
 
 
 def limit(spread: float) -> float:
-    """Information of a judgement of two equal pictures over the mean of random pairs: roughly the most that sampling can gain."""
+    """Information of a judgement of two equals over the mean of random pairs: roughly the most that sampling gains."""
     x = np.linspace(-12, 12, 20_001) * math.sqrt(2) * spread / THURSTONE.unit
     up, down, p = THURSTONE.slope(x), THURSTONE.slope(-x), special.ndtr(x)
     information = p * THURSTONE.curvature(x, up) + (1 - p) * THURSTONE.curvature(-x, down)
