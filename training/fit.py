@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,7 @@ def choose_figures(cache: Cache, rows: list[int], score: npt.NDArray[np.float32]
 
 def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, *, data: tuple[str, ...], licence: str) -> Path:
     """Train on the train part and leave in `out`: recipe.json, metrics.json, a safetensors checkpoint and the ONNX file."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning.seed_everything(recipe.seed, verbose=False)
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2))
@@ -113,18 +116,20 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, *, data: tuple[str, ..
         model, recipe.objective, rate=recipe.rate, decay=recipe.decay, steps=recipe.epochs * len(loader)
     )
     watch = Watch(cache, pairs)
-    trainer = lightning.Trainer(
-        max_epochs=recipe.epochs,
-        precision=recipe.precision,
-        accelerator="cpu",
-        gradient_clip_val=1.0,
-        callbacks=[watch],
-        logger=CSVLogger(out, name="", version=""),
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-    trainer.fit(task, loader)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning: advice on loaders, deprecations between its parts
+        trainer = lightning.Trainer(
+            max_epochs=recipe.epochs,
+            precision=recipe.precision,
+            accelerator="cpu",
+            gradient_clip_val=1.0,
+            callbacks=[watch],
+            logger=CSVLogger(out, name="log", version=""),
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
+        trainer.fit(task, loader)
     return finish(recipe, task.average, cache, out, data=data, licence=licence, history=watch.history)
 
 

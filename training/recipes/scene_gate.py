@@ -26,7 +26,7 @@ class SceneGateRecipe:
     model: str = "scene_gate"
     size: str = "small"
     epochs: int = 12
-    batch: int = 48
+    batch: int = 32
     rate: float = 2e-3
     decay: float = 0.05
     seed: int = 0

@@ -54,7 +54,7 @@ SIZES: dict[str, SceneGateConfig] = {
     "tiny": SceneGateConfig(
         backbone_options={"channels": (16, 24, 32, 48), "stem_width": 8}, global_size=64, face_size=64, width=24
     ),
-    "small": SceneGateConfig(backbone_options={"channels": (32, 64, 128, 256), "stem_width": 16}),
+    "small": SceneGateConfig(backbone_options={"channels": (16, 32, 64, 128), "stem_width": 8}),
     "full": SceneGateConfig(backbone="vit_base_patch16_clip_224", width=256),
 }
 

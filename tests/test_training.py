@@ -1,0 +1,126 @@
+"""Training end to end on pictures made here: from a rated folder to a model file that ranks."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import pqa
+from pqa import imaging
+from pqa.cli.main import main
+from pqa.data import biq2021
+from pqa.data.assets import ASTRONAUT
+from pqa.errors import DataError
+from training.cache import Cache
+from training.calibrate import calibrate
+from training.conditions import CONDITIONS, conditions
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory):
+    """60 pictures of different content in BIQ2021's layout, rated by how little they were blurred."""
+    folder = tmp_path_factory.mktemp("rated")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(60):
+        coarse = cv2.resize(rng.integers(0, 256, (5, 5, 3), np.uint8), (96, 96), interpolation=cv2.INTER_CUBIC)
+        blur = rng.uniform(0.3, 4)
+        noise = cv2.GaussianBlur(rng.normal(0, 60, coarse.shape), (0, 0), blur) * blur
+        name = f"{number:03}.png"
+        cv2.imwrite(str(folder / "images" / name), np.clip(coarse + noise, 0, 255).astype(np.uint8))
+        rows.append({"image": name, "mos": f"{1 - blur / 4:.3f}", "subset": f"ss0{number % 2}", "portrait": "1"})
+    with (folder / "train.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["image", "mos", "subset", "portrait"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(rated, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    assert main(["train", "--recipe", "scene_gate", "--data", str(rated), "--out", str(out), "--smoke"]) == 0
+    return out
+
+
+def test_a_run_leaves_what_it_promises(trained):
+    assert {path.name for path in trained.iterdir()} >= {
+        "recipe.json",
+        "metrics.json",
+        "scene_gate.onnx",
+        "scene_gate.safetensors",
+    }
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert len(metrics["choose"]) == 1
+    assert metrics["parity"]["max_difference"] <= 1e-4 * metrics["parity"]["spread"]
+
+
+def test_the_model_ranks_and_knows_that_it_is_trained(trained):
+    ranking = pqa.load(trained / "scene_gate.onnx").rank([ASTRONAUT, imaging.open(ASTRONAUT).reduced(40)])
+    assert ranking.model.trained
+    assert len(ranking.groups[0].order) == 2
+
+
+def test_the_checkpoint_exports_to_the_same_scores(trained, tmp_path, capsys):
+    path = tmp_path / "again.onnx"
+    assert main(["export", str(trained / "scene_gate.safetensors"), "--out", str(path)]) == 0
+    rgb = imaging.open(ASTRONAUT).reduced(512)
+    a, b = (pqa.load(model).score([rgb])[0].score for model in (trained / "scene_gate.onnx", path))
+    assert a == pytest.approx(b, abs=1e-6)
+
+
+def test_nothing_of_the_report_part_is_faulted_and_groups_stay_whole(trained):
+    samples = Cache.open(trained / "cache").samples
+    assert all(not sample.fault for sample in samples if sample.part == "report")
+    assert {samples[sample.base].part for sample in samples if sample.fault} <= {"train", "choose"}
+    assert all(samples[sample.base].part == sample.part for sample in samples)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: text.replace("mos", "rating"), "missing columns"),
+        (lambda text: text.replace("001.png", "000.png"), "named more than once"),
+        (lambda text: text.replace("001.png", "nowhere.png"), "1 of 60 pictures are missing"),
+        (lambda text: text.replace("000.png,", "000.png,x"), "mos is no number"),
+        (lambda text: text.replace("000.png,0", "000.png,7"), "from 0 to 1"),
+    ],
+)
+def test_bad_tables_are_named(rated, tmp_path, change, says):
+    (tmp_path / "images").symlink_to(rated / "images")
+    (tmp_path / "train.csv").write_text(change((rated / "train.csv").read_text()))
+    with pytest.raises(DataError, match=says):
+        biq2021.read(tmp_path)
+
+
+def test_wrong_use_is_one_line(rated, tmp_path, capsys):
+    assert main(["train", "--recipe", "scene_gat", "--data", str(rated), "--out", str(tmp_path)]) == 2
+    assert "did you mean 'scene_gate'" in capsys.readouterr().err
+    assert main(["train", "--data", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert "found no train.csv" in capsys.readouterr().err
+
+
+def test_calibration_makes_spreads_honest():
+    rng = np.random.default_rng(0)
+    mos = rng.normal(0, 1, 600)
+    std = rng.uniform(0.5, 1.5, 600)
+    score = mos + 0.4 * std * rng.standard_normal(600)
+    got = calibrate(score, std, mos)
+    assert got.std_scale == pytest.approx(0.4, rel=0.1)
+    # Errors are independent and normal here, so a slope of about one is the truth (the ratings' own spread adds a little).
+    assert 0.8 < got.win_slope < 1.5
+
+
+def test_conditions_are_named_by_light():
+    rng = np.random.default_rng(0)
+    centres = {"bright": (0.8, 0, 0), "neutral": (0.5, 0, 0), "warm": (0.55, 0.2, 1.5), "dark": (0.1, 0, 0)}
+    lab = np.concatenate([np.array(centres[name]) + 0.02 * rng.standard_normal((50, 3)) for name in CONDITIONS])
+    got = conditions(lab, np.ones(200, bool), seed=0)
+    assert got.tolist() == np.repeat(np.arange(4), 50).tolist()
+    torch.testing.assert_close(
+        torch.from_numpy(conditions(lab, np.arange(200) % 2 == 0, seed=0)), torch.from_numpy(got)
+    )
