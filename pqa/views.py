@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqa import nss
+from pqa import fragments, nss
 from pqa.errors import unknown_key
 from pqa.imaging import Source
 from pqa.spec import CropRule, ViewSpec
@@ -51,20 +51,17 @@ def crop_box(rule: CropRule, face: Face | None, width: int, height: int) -> Box:
 
 
 def normalise(rgb: Pixels, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) float32: (pixel / 255 - mean) / std."""
+    """(..., H, W, 3) uint8 to (..., 3, H, W) float32: (pixel / 255 - mean) / std."""
     scale = (1.0 / (255.0 * np.asarray(std))).astype(np.float32)
     shift = (np.asarray(mean) / np.asarray(std)).astype(np.float32)
-    return np.ascontiguousarray((rgb.astype(np.float32) * scale - shift).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.moveaxis(rgb.astype(np.float32) * scale - shift, -1, -3))
 
 
 def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> Pixels:
     """The `size` window of `rgb` nearest to `centre` (x, y); mirrored outwards where the picture is smaller."""
     high, wide = size
-    if rgb.shape[0] < high or rgb.shape[1] < wide:
-        down, right = max(0, high - rgb.shape[0]), max(0, wide - rgb.shape[1])
-        pad = ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0))
-        rgb = np.pad(rgb, pad, mode="symmetric")
-        centre = (centre[0] + right // 2, centre[1] + down // 2)
+    centre = (centre[0] + max(0, wide - rgb.shape[1]) // 2, centre[1] + max(0, high - rgb.shape[0]) // 2)
+    rgb = fragments.mirrored(rgb, size)
     left = int(min(max(round(centre[0] - wide / 2), 0), rgb.shape[1] - wide))
     top = int(min(max(round(centre[1] - high / 2), 0), rgb.shape[0] - high))
     window: Pixels = rgb[top : top + high, left : left + wide]
@@ -92,6 +89,40 @@ def _face(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     return _window(rgb, view.size, (rgb.shape[1] / 2, rgb.shape[0] / 2))
 
 
+def _crops(made: Pixels) -> Pixels:
+    """(K, H, W, 3), or (H, W, 3) where K is one: the axis of crops exists only where there are several."""
+    return made if len(made) > 1 else made[0]
+
+
+def _squashed(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """The whole picture, both edges reduced to `short_side`, windowed at the fixed positions."""
+    # Through twice the side, so that the filter which changes the shape also makes the sharpness.
+    side = view.short_side or max(view.size)
+    rgb = fragments.squashed(source.reduced(2 * side), side)
+    return _crops(fragments.windows(rgb, view.size, view.crops))
+
+
+def _fragments(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """Patches, one a cell of the 7 x 7 grid over the picture reduced to `short_side` (0: native), joined."""
+    rgb = source.reduced(view.short_side or min(source.size))
+    return _crops(fragments.fragments(rgb, view.size, view.crops))
+
+
+def _patches(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """Evenly spread windows of the face's crop, where the spec has a crop rule, or else of the whole picture.
+
+    Either is reduced until its shorter edge has `short_side` pixels (0: native).
+    """
+    if view.crop is None:
+        rgb = source.reduced(view.short_side or min(source.size))
+    else:
+        box = crop_box(view.crop, face, *source.size)
+        edges = (box[2] - box[0], box[3] - box[1])
+        side = round(view.short_side * max(edges) / min(edges)) if view.short_side else None
+        rgb = source.region(box, side)
+    return _crops(fragments.dense(rgb, view.size, view.crops))
+
+
 def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
     """Natural-scene statistics (`pqa.nss`) of the picture reduced to `short_side`."""
     return nss.statistics(source.reduced(view.short_side))
@@ -111,7 +142,8 @@ def _face_geometry(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
-    """One kind of view: `make` gives (H, W, 3) uint8 pixels, or a (D,) float32 vector where `vector` is true."""
+    """One kind of view: `make` gives uint8 pixels, (H, W, 3) or (K, H, W, 3) for K > 1 crops, or a (D,) float32 vector
+    where `vector` is true."""
 
     make: Callable[[Source, Face | None, ViewSpec], npt.NDArray[Any]]
     vector: bool
@@ -121,6 +153,9 @@ class ViewRow:
 VIEWS: dict[str, ViewRow] = {
     "global": ViewRow(_global, False, "the whole picture, reduced"),
     "face": ViewRow(_face, False, "the face's crop, reduced and never enlarged"),
+    "squashed": ViewRow(_squashed, False, "the whole picture, both edges reduced alike, at fixed positions"),
+    "fragments": ViewRow(_fragments, False, "patches of a 7 x 7 grid, joined, at fixed positions"),
+    "patches": ViewRow(_patches, False, "evenly spread windows of the picture or of the face's crop"),
     "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture"),
     "face_statistics": ViewRow(_face_statistics, True, "natural-scene statistics of the face's crop"),
     "face_geometry": ViewRow(_face_geometry, True, "face present, relative size, confidence"),
@@ -135,7 +170,7 @@ def view_row(view: ViewSpec) -> ViewRow:
 
 
 def make_view(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
-    """One input of the graph for one picture, without the batch axis: (3, H, W) or (D,) float32."""
+    """One input of the graph for one picture, without the batch axis: ([K,] 3, H, W) or (D,) float32."""
     row = view_row(view)
     made = row.make(source, face, view)
     return made if row.vector else normalise(made, view.mean, view.std)

@@ -72,12 +72,14 @@ IDENTITY = {"mean": (0.0,) * 3, "std": (1.0,) * 3}
 @pytest.mark.parametrize("kind", list(VIEWS))
 def test_every_view_of_every_size_is_finite_and_of_its_shape(kind, size):
     length = {"statistics": (len(nss.NAMES),), "face_statistics": (len(nss.NAMES),), "face_geometry": (3,)}
-    view = ViewSpec(kind, kind, length.get(kind, (64, 64)), short_side=64, crop=CropRule(1.3, min_side=64))
+    crops = {"squashed": 9, "fragments": 9, "patches": 6}.get(kind, 1)
+    view = ViewSpec(kind, kind, length.get(kind, (56, 56)), crops, short_side=64, crop=CropRule(1.3, min_side=64))
     source = imaging.open(picture(*size))
     for main in (None, face(0, 0, min(size) * 0.8, min(size))):
         got = make_view(source, main, view)
         assert got.dtype == np.float32
-        assert got.shape == (view.size if VIEWS[kind].vector else (3, *view.size))
+        several = (crops,) if crops > 1 else ()
+        assert got.shape == (view.size if VIEWS[kind].vector else (*several, 3, *view.size))
         assert np.isfinite(got).all()
 
 
@@ -97,6 +99,53 @@ def test_the_global_window_follows_the_face():
     followed = make_view(imaging.open(rgb), face(200, 10, 240, 50), view)
     assert centred.mean() == 0
     assert followed.mean() > 0.85
+
+
+def grey(view, source, main=None):
+    """The red channel of a view as whole numbers."""
+    return np.rint(make_view(source, main, view)[..., 0, :, :] * 255).astype(int)
+
+
+def test_one_crop_has_no_axis_of_crops_and_is_the_central_of_nine():
+    source = imaging.open(picture(90, 120))
+    for kind in ("squashed", "fragments"):
+        one = make_view(source, None, ViewSpec(kind, kind, (56, 56), 1, short_side=64))
+        nine = make_view(source, None, ViewSpec(kind, kind, (56, 56), 9, short_side=64))
+        np.testing.assert_array_equal(one, nine[4])
+
+
+def test_squashed_shows_the_whole_picture_whatever_its_shape():
+    rgb = np.zeros((100, 300, 3), np.uint8)
+    rgb[:, 150:] = 255
+    view = ViewSpec("s", "squashed", (56, 56), 9, short_side=56, **IDENTITY)
+    got = grey(view, imaging.open(rgb))
+    assert (got[:, :, :27] == 0).all()
+    assert (got[:, :, 29:] == 255).all()
+
+
+def test_fragments_are_cut_from_the_reduced_picture_and_never_enlarged():
+    rgb = picture(60, 80)
+    view = ViewSpec("f", "fragments", (56, 56), 1, short_side=672, **IDENTITY)
+    got = grey(view, imaging.open(rgb))
+    # Row 0 of the mosaic: cells of 80 / 7 columns, patches of 8, centred in each.
+    columns = np.concatenate(
+        [np.arange(8) + k * 80 // 7 + round(((k + 1) * 80 // 7 - k * 80 // 7 - 8) / 2) for k in range(7)]
+    )
+    np.testing.assert_array_equal(got[0], rgb[0][columns, 0])
+
+
+def test_patches_of_the_picture_and_of_its_face():
+    rgb = np.zeros((200, 300, 3), np.uint8)
+    rgb[100:160, 200:260] = 255
+    source = imaging.open(rgb)
+    main = face(200, 100, 260, 160)
+    whole = grey(ViewSpec("p", "patches", (40, 40), 30, **IDENTITY), source, main)
+    of_face = grey(ViewSpec("p", "patches", (40, 40), 30, crop=CropRule(), **IDENTITY), source, main)
+    assert (whole[0] == 0).all()
+    assert (of_face == 255).all()
+    reduced = grey(ViewSpec("p", "patches", (40, 40), 30, short_side=40, crop=CropRule(2.0), **IDENTITY), source, main)
+    assert (reduced == reduced[0]).all()  # the crop of 120 pixels fills one window
+    assert 0.2 < reduced.mean() / 255 < 0.3
 
 
 def test_unknown_view_offers_the_nearest():
