@@ -9,6 +9,7 @@
     │   └── ImageTimeout      not finished before the deadline
     ├── ModelError            a model file cannot be used, or failed while running
     │   ├── ModelNotFound     no model of that name
+    │   ├── MissingWeights    pretrained weights out of reach
     │   └── UntrainedModel    exported without training and not explicitly allowed
     ├── ConfigurationError    a setting, option or key is wrong; the nearest name is offered
     ├── MissingExtra          an optional dependency is absent; names the extra
@@ -34,6 +35,7 @@ __all__ = [
     "ImageTooLarge",
     "InputError",
     "MissingExtra",
+    "MissingWeights",
     "ModelError",
     "ModelNotFound",
     "PqaError",
@@ -83,6 +85,10 @@ class ModelError(PqaError):
 
 class ModelNotFound(ModelError):
     """No model of that name in the store."""
+
+
+class MissingWeights(ModelError):
+    """Pretrained weights that are neither in the named folder nor to be had from their origin."""
 
 
 class UntrainedModel(ModelError):
