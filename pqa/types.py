@@ -105,6 +105,8 @@ class Score:
     reasons: tuple[Reason, ...]
     flags: tuple[str, ...]
     status: Status = "ok"
+    measurements: Mapping[str, float | None] = field(default_factory=dict)
+    """What was measured on picture and face, in the units of `pqa.measures.Measurements`; no part of the score."""
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -64,7 +64,8 @@ def test_csv_reads_back_to_the_same_numbers(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("image", "scene", "rank", "tie_group", "score", "score_std", "relative_quality", "joint_score"),
-        *("overall", "overall_std", "detail", "detail_std", "exposure", "exposure_std", "flags", "reasons"),
+        *("overall", "overall_std", "detail", "detail_std", "exposure", "exposure_std"),
+        *("face_size", "luminance", "faces", "flags", "reasons"),
     ]
     assert [row["image"] for row in rows] == ["b.jpg", "c, d.jpg", "a.jpg", "e.jpg"]
     assert [float(row["score"]) for row in rows] == [2 / 3, 0.30000000000000004, 0.1, 0.5]

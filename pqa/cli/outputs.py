@@ -49,6 +49,10 @@ def check_out(path: Path) -> Callable[[Answer], bytes]:
     return FORMATS[path.suffix.lower()]
 
 
+SLICE_COLUMNS = {"face_size": "face_share", "luminance": "face_luminance"}
+"""Columns by which `pqa evaluate` slices, and the measurement that fills them; `faces` is the third."""
+
+
 def table(answer: Answer) -> list[Row]:
     """One flat row a scored picture, in the answer's order: image, scene, place, score, then each attribute and its spread.
 
@@ -131,6 +135,8 @@ def _row(row: Score, attributes: Sequence[str]) -> Row:
         estimate = row.attributes.get(name)
         cells[name] = None if estimate is None else estimate.score
         cells[f"{name}_std"] = None if estimate is None else estimate.std
+    cells |= {column: row.measurements.get(name) for column, name in SLICE_COLUMNS.items()}
+    cells["faces"] = len(row.faces)
     cells["flags"] = " ".join(row.flags)
     cells["reasons"] = " ".join(reason.code for reason in row.reasons)
     return cells

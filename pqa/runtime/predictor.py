@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ class Facts:
     faces: tuple[Face, ...]
     reasons: tuple[Reason, ...]
     flags: tuple[str, ...]
+    measurements: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,15 @@ class Predictor:
         faces = self._detector.detect(picture)
         main = faces[0] if faces else None
         views = {view.name: make_view(picture, main, view) for view in self.spec.views}
-        reasons = measures.reasons(measures.measure(picture, main))
+        measured = measures.measure(picture, main)
         width, height = picture.size
         used = tuple(replace(face, used=index == 0) for index, face in enumerate(faces))
-        return Prepared(Facts(picture.sha256, width, height, used, reasons, self._flags(faces)), views)
+        return Prepared(
+            Facts(
+                picture.sha256, width, height, used, measures.reasons(measured), self._flags(faces), asdict(measured)
+            ),
+            views,
+        )
 
     def _flags(self, faces: Sequence[Face]) -> tuple[str, ...]:
         flags = []
@@ -173,4 +179,5 @@ class Predictor:
             faces=prediction.facts.faces,
             reasons=prediction.facts.reasons,
             flags=prediction.facts.flags,
+            measurements=prediction.facts.measurements,
         )
