@@ -1,4 +1,4 @@
-"""Several windows of one picture: test-time positions, RQ-Net's fragments, dense patches. Pure functions of pixels.
+"""Several windows of one picture: test-time positions, RQ-Net's fragments, dense and strided patches. Functions of pixels.
 
 Fragments: Wu et al., "FAST-VQA: Efficient End-to-end Video Quality Assessment with Fragment Sampling" (2022), as RQ-Net
 uses them in "Deep Portrait Quality Assessment. A NTIRE 2024 Challenge Survey" (2024). Where those draw at random, every
@@ -16,10 +16,13 @@ from PIL import Image
 from pqa.errors import ConfigurationError
 from pqa.imaging import FILTER
 
-__all__ = ["GRID", "POSITIONS", "dense", "fragments", "mirrored", "positions", "squashed", "windows"]
+__all__ = ["GRID", "POSITIONS", "dense", "fragments", "mirrored", "positions", "squashed", "strided", "windows"]
 
 Pixels = npt.NDArray[np.uint8]
 Position = tuple[float, float]
+
+STRIDE = 32
+"""Pixels between neighbouring windows of `strided`, as LIQE cuts them."""
 
 GRID = 7
 """Fragments are cut from GRID x GRID cells."""
@@ -95,6 +98,20 @@ def dense(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
     rows, columns = lattice(count, *rgb.shape[:2])
     tops, lefts = _starts(rgb.shape[0] - size[0], rows), _starts(rgb.shape[1] - size[1], columns)
     return np.stack([rgb[top : top + size[0], left : left + size[1]] for top in tops for left in lefts])
+
+
+def strided(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
+    """`count` windows of `size`, every n-th of all those at multiples of STRIDE, row by row: (count, height, width, 3).
+
+    n is the largest that leaves `count` of them; windows are repeated where there are fewer. After Zhang et al., "Blind
+    Image Quality Assessment via Vision-Language Correspondence" (CVPR 2023), as their code evaluates pictures.
+    """
+    rgb = mirrored(rgb, size)
+    columns = (rgb.shape[1] - size[1]) // STRIDE + 1
+    total = ((rgb.shape[0] - size[0]) // STRIDE + 1) * columns
+    chosen = [k * (total // count) if total >= count else k * total // count for k in range(count)]
+    corners = [(STRIDE * (index // columns), STRIDE * (index % columns)) for index in chosen]
+    return np.stack([rgb[top : top + size[0], left : left + size[1]] for top, left in corners])
 
 
 def _starts(room: int, count: int) -> list[int]:

@@ -123,6 +123,12 @@ def _patches(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     return _crops(fragments.dense(rgb, view.size, view.crops))
 
 
+def _strided(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """Windows at multiples of 32 pixels of the picture, evenly chosen, at native resolution unless `short_side` says so."""
+    rgb = source.reduced(view.short_side or min(source.size))
+    return _crops(fragments.strided(rgb, view.size, view.crops))
+
+
 def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
     """Natural-scene statistics (`pqa.nss`) of the picture reduced to `short_side`."""
     return nss.statistics(source.reduced(view.short_side))
@@ -156,6 +162,7 @@ VIEWS: dict[str, ViewRow] = {
     "squashed": ViewRow(_squashed, False, "the whole picture, both edges reduced alike, at fixed positions"),
     "fragments": ViewRow(_fragments, False, "patches of a 7 x 7 grid, joined, at fixed positions"),
     "patches": ViewRow(_patches, False, "evenly spread windows of the picture or of the face's crop"),
+    "strided": ViewRow(_strided, False, "windows of the picture at multiples of 32 pixels, evenly chosen"),
     "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture"),
     "face_statistics": ViewRow(_face_statistics, True, "natural-scene statistics of the face's crop"),
     "face_geometry": ViewRow(_face_geometry, True, "face present, relative size, confidence"),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pqa.errors import ConfigurationError
-from pqa.fragments import GRID, POSITIONS, dense, fragments, lattice, mirrored, squashed, windows
+from pqa.fragments import GRID, POSITIONS, dense, fragments, lattice, mirrored, squashed, strided, windows
 
 
 def coordinates(height, width):
@@ -107,3 +107,18 @@ def test_dense_windows_overlap_and_leave_no_pixel_out():
 def test_wrong_requests_are_named(call, says):
     with pytest.raises(ConfigurationError, match=says):
         call(coordinates(80, 80))
+
+
+def test_strided_takes_every_nth_window_row_by_row():
+    """1280 x 960 and patches of 224: 34 x 24 = 816 windows, 15 of them, every 54th."""
+    rgb = np.zeros((960, 1280, 3), np.uint8)
+    rgb[..., 0], rgb[..., 1] = (np.arange(960) // 32)[:, None], (np.arange(1280) // 32)[None]
+    got = strided(rgb, (224, 224), 15)
+    assert got.shape == (15, 224, 224, 3)
+    assert [tuple(map(int, patch[0, 0, :2])) for patch in got] == [divmod(54 * k, 34) for k in range(15)]
+
+
+def test_strided_repeats_windows_where_there_are_too_few():
+    got = strided(coordinates(64, 128), (64, 64), 5)
+    assert [int(patch[0, 0, 1]) for patch in got] == [0, 0, 32, 32, 64]
+    assert strided(coordinates(20, 30), (64, 64), 3).shape == (3, 64, 64, 3)
