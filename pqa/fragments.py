@@ -2,7 +2,7 @@
 
 Fragments: Wu et al., "FAST-VQA: Efficient End-to-end Video Quality Assessment with Fragment Sampling" (2022), as RQ-Net
 uses them in "Deep Portrait Quality Assessment. A NTIRE 2024 Challenge Survey" (2024). Where those draw at random, every
-position here is fixed, so that equal pixels give equal tensors; none enlarges (see `mirrored`).
+position here is fixed, so that equal pixels give equal tensors; only `enlarged` enlarges (elsewhere see `mirrored`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from PIL import Image
 from pqa.errors import ConfigurationError
 from pqa.imaging import FILTER
 
-__all__ = ["GRID", "POSITIONS", "dense", "fragments", "mirrored", "positions", "squashed", "strided", "windows"]
+__all__ = [
+    "GRID",
+    "POSITIONS",
+    "dense",
+    "enlarged",
+    "fragments",
+    "mirrored",
+    "positions",
+    "squashed",
+    "strided",
+    "windows",
+]
 
 Pixels = npt.NDArray[np.uint8]
 Position = tuple[float, float]
@@ -29,11 +40,12 @@ GRID = 7
 
 POSITIONS: dict[int, tuple[Position, ...]] = {
     1: ((0.5, 0.5),),
+    5: ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5)),
     9: tuple((y, x) for y in (0.0, 0.5, 1.0) for x in (0.0, 0.5, 1.0)),
 }
-"""Where a window lies in the room it has, (down, right) as fractions, by how many windows are taken: the centre, or the
-corners, edges and centre row by row. Every kind of view takes them in this order: crop k of one view lies as crop k of
-another."""
+"""Where a window lies in the room it has, (down, right) as fractions, by how many windows are taken: the centre; the
+corners, then the centre; or the corners, edges and centre row by row. Every kind of view takes them in this order: crop k
+of one view lies as crop k of another."""
 
 
 def positions(count: int) -> tuple[Position, ...]:
@@ -49,6 +61,15 @@ def mirrored(rgb: Pixels, size: tuple[int, ...]) -> Pixels:
     if not down and not right:
         return rgb
     return np.pad(rgb, ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0)), mode="symmetric")
+
+
+def enlarged(rgb: Pixels, side: int) -> Pixels:
+    """`rgb` with its shorter edge raised to `side` in its own shape; unchanged where it has that many pixels."""
+    short = min(rgb.shape[:2])
+    if short >= side:
+        return rgb
+    wide, high = (round(edge * side / short) for edge in rgb.shape[1::-1])
+    return np.array(Image.fromarray(rgb).resize((wide, high), FILTER))
 
 
 def squashed(rgb: Pixels, side: int) -> Pixels:

@@ -55,7 +55,8 @@ class ViewSpec:
 
     `size` is (height, width) of a picture view, (length,) of a vector view. `crops` > 1: that many crops a picture.
     `short_side` is the reduction of the picture before cropping (0: the view's own rule). `mean` and `std` apply to
-    pixels in [0, 1]. `reference` marks a view cut from the reference picture of a two-input model.
+    pixels in [0, 1]. `reference` marks a view cut from the reference picture of a two-input model. `enlarge`: a picture
+    smaller than the tensor is enlarged to it (kind `crops`) instead of mirrored outwards.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ViewSpec:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     crop: CropRule | None = None
     reference: bool = False
+    enlarge: bool = False
 
 
 @dataclass(frozen=True, slots=True)

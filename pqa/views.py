@@ -1,8 +1,8 @@
 """Views: the tensors a model asks for, cut from a `Source`.
 
 The only place where pixels become tensors; training, export parity, the service and the command line all come through
-`make_view`. A view never enlarges: where a picture has fewer pixels than the tensor, it is continued by mirroring,
-since interpolation would look like blur.
+`make_view`. A view enlarges only where its spec says so, for a published protocol that does: elsewhere a picture of fewer
+pixels than the tensor is continued by mirroring, since interpolation would look like blur.
 """
 
 from __future__ import annotations
@@ -108,19 +108,29 @@ def _fragments(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     return _crops(fragments.fragments(rgb, view.size, view.crops))
 
 
-def _patches(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
-    """Evenly spread windows of the face's crop, where the spec has a crop rule, or else of the whole picture.
+def _part(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """The face's crop, where the spec has a crop rule, or else the whole picture.
 
     Either is reduced until its shorter edge has `short_side` pixels (0: native).
     """
     if view.crop is None:
-        rgb = source.reduced(view.short_side or min(source.size))
-    else:
-        box = crop_box(view.crop, face, *source.size)
-        edges = (box[2] - box[0], box[3] - box[1])
-        side = round(view.short_side * max(edges) / min(edges)) if view.short_side else None
-        rgb = source.region(box, side)
-    return _crops(fragments.dense(rgb, view.size, view.crops))
+        return source.reduced(view.short_side or min(source.size))
+    box = crop_box(view.crop, face, *source.size)
+    edges = (box[2] - box[0], box[3] - box[1])
+    return source.region(box, round(view.short_side * max(edges) / min(edges)) if view.short_side else None)
+
+
+def _patches(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """Evenly spread windows of the picture or of the face's crop."""
+    return _crops(fragments.dense(_part(source, face, view), view.size, view.crops))
+
+
+def _test_crops(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+    """Windows of the picture or of the face's crop at the fixed positions; enlarged before where the spec says so."""
+    rgb = _part(source, face, view)
+    if view.enlarge:
+        rgb = fragments.enlarged(rgb, max(view.short_side, *view.size))
+    return _crops(fragments.windows(rgb, view.size, view.crops))
 
 
 def _strided(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
@@ -161,6 +171,7 @@ VIEWS: dict[str, ViewRow] = {
     "face": ViewRow(_face, False, "the face's crop, reduced and never enlarged"),
     "squashed": ViewRow(_squashed, False, "the whole picture, both edges reduced alike, at fixed positions"),
     "fragments": ViewRow(_fragments, False, "patches of a 7 x 7 grid, joined, at fixed positions"),
+    "crops": ViewRow(_test_crops, False, "windows of the picture or of the face's crop at fixed positions"),
     "patches": ViewRow(_patches, False, "evenly spread windows of the picture or of the face's crop"),
     "strided": ViewRow(_strided, False, "windows of the picture at multiples of 32 pixels, evenly chosen"),
     "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture"),

@@ -151,3 +151,35 @@ def test_patches_of_the_picture_and_of_its_face():
 def test_unknown_view_offers_the_nearest():
     with pytest.raises(ConfigurationError, match="did you mean 'global'"):
         make_view(imaging.open(picture(8, 8)), None, ViewSpec("x", "globl", (8, 8)))
+
+
+def test_five_crops_are_the_corners_and_the_centre():
+    rgb = picture(60, 90)
+    view = ViewSpec("crops", "crops", (20, 30), crops=5, mean=(0, 0, 0), std=(1, 1, 1))
+    got = np.rint(make_view(imaging.open(rgb), None, view) * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    corners = [(0, 0), (0, 60), (40, 0), (40, 60), (20, 30)]
+    assert got.shape == (5, 20, 30, 3)
+    for crop, (top, left) in zip(got, corners, strict=True):
+        assert (crop == rgb[top : top + 20, left : left + 30]).all()
+
+
+def test_crops_enlarge_only_where_the_spec_says_so_and_only_what_is_smaller():
+    rgb = np.repeat(np.linspace(0, 255, 40).astype(np.uint8)[:, None, None], 50, axis=1).repeat(3, axis=2)
+    plain = ViewSpec("crops", "crops", (80, 80), mean=(0, 0, 0), std=(1, 1, 1))
+    grown = ViewSpec("crops", "crops", (80, 80), mean=(0, 0, 0), std=(1, 1, 1), enlarge=True)
+    mirrored, enlarged = (make_view(imaging.open(rgb), None, view)[0, :, 40] for view in (plain, grown))
+    assert (np.diff(enlarged) >= 0).all()
+    assert (np.diff(mirrored) < 0).any()
+    small = ViewSpec("crops", "crops", (30, 30), enlarge=True)
+    same = ViewSpec("crops", "crops", (30, 30))
+    source = imaging.open(picture(40, 50))
+    assert (make_view(source, None, small) == make_view(source, None, same)).all()
+
+
+def test_crops_of_a_face_come_from_its_own_crop():
+    rgb = picture(200, 200)
+    rule = CropRule(margin_px=20, square=False)
+    view = ViewSpec("crops", "crops", (16, 16), crops=5, crop=rule, mean=(0, 0, 0), std=(1, 1, 1))
+    got = np.rint(make_view(imaging.open(rgb), face(60, 60, 100, 120), view) * 255).transpose(0, 2, 3, 1)
+    assert (got[0] == rgb[40:56, 40:56]).all()
+    assert (got[3] == rgb[124:140, 104:120]).all()
