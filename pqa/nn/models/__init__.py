@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pqa.nn.models import scene_gate
+from pqa.nn.models import bdvqa, monet, pqe, rq_net, sar, scene_gate
 
 __all__ = ["MODELS", "ModelRow"]
 
@@ -22,5 +22,10 @@ class ModelRow:
 
 
 MODELS: dict[str, ModelRow] = {
+    "rq_net": ModelRow(rq_net.RqNet, dict(rq_net.SIZES), "RQ-Net, NTIRE 2024 portrait quality challenge survey"),
+    "sar": ModelRow(sar.Sar, dict(sar.SIZES), "SAR, NTIRE 2024 portrait quality challenge survey"),
     "scene_gate": ModelRow(scene_gate.SceneGate, dict(scene_gate.SIZES), "this project"),
+    "bdvqa": ModelRow(bdvqa.BDVQA, dict(bdvqa.SIZES), "NTIRE 2024 portrait quality challenge survey"),
+    "monet": ModelRow(monet.MoNet, dict(monet.SIZES), "Chen et al. 2024 (GMC-IQA)"),
+    "pqe": ModelRow(pqe.PQE, dict(pqe.SIZES), "Sun et al. 2024 (Dual-Branch Network)"),
 }
