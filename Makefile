@@ -4,7 +4,7 @@ LIGHT := .venv-light/bin
 DEV := .venv/bin
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint slow clean
+.PHONY: demo test lint slow package clean
 
 demo: .venv-light/.ready
 	$(LIGHT)/pqa demo --dir demo
@@ -20,6 +20,17 @@ lint: .venv/.ready
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
+
+# Wheel and sdist, each installed into a bare environment outside the checkout, where it ranks and serves.
+package: .venv/.ready
+	rm -rf build dist
+	$(DEV)/python -m build --outdir dist .
+	for file in dist/*.whl dist/*.tar.gz; do \
+	  bare=$$(mktemp -d) && $(PYTHON) -m venv $$bare/env && \
+	  $$bare/env/bin/$(PIP_INSTALL) "$$file[cpu]" && \
+	  (cd $$bare && env/bin/pqa demo --dir demo) && \
+	  ! $$bare/env/bin/python -c "import torch" 2>/dev/null && rm -rf $$bare || exit 1; \
+	done
 
 .venv-light/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-light

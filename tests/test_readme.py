@@ -8,6 +8,7 @@ import pytest
 
 from pqa import imaging
 from pqa.cli.main import main
+from pqa.data import published
 from pqa.data.assets import ASTRONAUT
 from pqa.data.camera import variants
 
@@ -55,6 +56,10 @@ def test_evaluate_and_scale_lines_name_real_options(photos):
     (evaluate,) = commands("pqa evaluate")
     assert main(shlex.split(evaluate)[1:]) == 0
     assert Path("report.html").read_text().startswith("<!")
+
+
+def test_the_published_table_is_the_data():
+    assert published.markdown(published.read("portrait_challenge")).strip() in README
 
 
 def test_every_link_leads_to_a_file():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from pqa import nss
 from pqa.data import biq2021
 from pqa.errors import unknown_key
 from pqa.runtime.session import available_cpus
@@ -19,7 +18,7 @@ from training.recipes import RECIPES
 
 __all__ = ["configure", "run"]
 
-LICENCE = "see the card: weights follow the terms of the training data, not the code's licence"
+LICENCE = "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
                 workers=available_cpus(),
                 on_done=lambda: progress.advance(task),
             )
-    data = (f"BIQ2021 training split, {len(items)} photographs, MOS", f"natural-scene statistics: {len(nss.NAMES)}")
+    data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
     path = fit(recipe, cache, args.out, data=data, licence=LICENCE)
     print(path)
     return 0
