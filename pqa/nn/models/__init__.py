@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pqa.nn.models import bdvqa, monet, pqe, rq_net, sar, scene_gate
+from pqa.nn.models import bdvqa, fhiqa, hyperiqa, monet, pqe, rq_net, sar, scene_gate, sem_hyperiqa
 
 __all__ = ["MODELS", "ModelRow"]
 
@@ -22,6 +22,9 @@ class ModelRow:
 
 
 MODELS: dict[str, ModelRow] = {
+    "fhiqa": ModelRow(fhiqa.Fhiqa, dict(fhiqa.SIZES), "Chahine et al. 2024 (FULL-HyperIQA)"),
+    "hyperiqa": ModelRow(hyperiqa.HyperIqa, dict(hyperiqa.SIZES), "Su et al., CVPR 2020"),
+    "sem_hyperiqa": ModelRow(sem_hyperiqa.SemHyperIqa, dict(sem_hyperiqa.SIZES), "Chahine et al., CVPR 2023 (PIQ23)"),
     "rq_net": ModelRow(rq_net.RqNet, dict(rq_net.SIZES), "RQ-Net, NTIRE 2024 portrait quality challenge survey"),
     "sar": ModelRow(sar.Sar, dict(sar.SIZES), "SAR, NTIRE 2024 portrait quality challenge survey"),
     "scene_gate": ModelRow(scene_gate.SceneGate, dict(scene_gate.SIZES), "this project"),
