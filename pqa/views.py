@@ -134,9 +134,8 @@ def _test_crops(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
 
 
 def _strided(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
-    """Windows at multiples of 32 pixels of the picture, evenly chosen, at native resolution unless `short_side` says so."""
-    rgb = source.reduced(view.short_side or min(source.size))
-    return _crops(fragments.strided(rgb, view.size, view.crops))
+    """Windows at multiples of 32 pixels, evenly chosen, of the picture or of the face's crop."""
+    return _crops(fragments.strided(_part(source, face, view), view.size, view.crops))
 
 
 def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
@@ -173,7 +172,7 @@ VIEWS: dict[str, ViewRow] = {
     "fragments": ViewRow(_fragments, False, "patches of a 7 x 7 grid, joined, at fixed positions"),
     "crops": ViewRow(_test_crops, False, "windows of the picture or of the face's crop at fixed positions"),
     "patches": ViewRow(_patches, False, "evenly spread windows of the picture or of the face's crop"),
-    "strided": ViewRow(_strided, False, "windows of the picture at multiples of 32 pixels, evenly chosen"),
+    "strided": ViewRow(_strided, False, "windows at multiples of 32 pixels, evenly chosen"),
     "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture"),
     "face_statistics": ViewRow(_face_statistics, True, "natural-scene statistics of the face's crop"),
     "face_geometry": ViewRow(_face_geometry, True, "face present, relative size, confidence"),

@@ -85,9 +85,11 @@ def test_liqe_is_never_trained(model):
 def test_crop_k_of_the_picture_meets_crop_k_of_the_face(model):
     crops, faces, patches = batch(model, 2)
     order = [3, 1, 4, 0, 2]
+    one = nn.build("pqe", "tiny", crops=1).eval()
+    one.load_state_dict(model.state_dict())
     with torch.no_grad():
         (score,) = model(crops, faces, patches)
-        each = torch.stack([model(crops[:, k : k + 1], faces[:, k : k + 1], patches)[0] for k in range(5)])
+        each = torch.stack([one(crops[:, k], faces[:, k], patches)[0] for k in range(5)])
         (moved,) = model(crops[:, order], faces[:, order], patches)
         (apart,) = model(crops[:, order], faces, patches)
     torch.testing.assert_close(score, each.mean(0))
@@ -106,4 +108,6 @@ def test_views_are_the_published_ones():
     assert (crops.size, crops.crops, crops.short_side, crops.crop) == ((384, 384), 5, 448, None)
     assert faces.crop == CropRule(margin_px=20.0, square=False, fallback="whole")
     assert (faces.size, faces.crops, faces.short_side) == ((384, 384), 5, 448)
+    assert crops.enlarge
+    assert faces.enlarge
     assert (patches.kind, patches.size, patches.crops, patches.short_side) == ("strided", (224, 224), 15, 0)

@@ -9,8 +9,6 @@ Size: 174,082,929 trained parameters, as published (174 M); LIQE's picture tower
 Differences from the paper:
 - faces come from this project's detector, not from YOLOv5-face: the widest sure face, +-20 px; without one the whole
   picture, as there. The margin is cut at the picture's edge, where the authors' crop continues in black;
-- a picture or face whose short side is below 448 is never enlarged to it, and mirrored outwards below 384: small faces
-  reach the network at their own pixels;
 - LIQE's patches are those of the picture as displayed, after orientation and conversion to sRGB.
 Left to training: pre-training of the branches on LSVQ and GFIQA, pairs and the fidelity loss (`pqa.nn.losses`).
 
@@ -19,7 +17,7 @@ Licence: Apache-2.0. The trunks are timm models given by configuration, CLIP com
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -104,25 +102,23 @@ class PQE(nn.Module):
         face_crops: Float[Tensor, "n k 3 h w"],
         patches: Float[Tensor, "n p 3 s s"],
     ) -> tuple[Tensor]:
-        k = crops.shape[1]
+        """Crops with their axis, or without it (one crop, as in training); scores (N, A)."""
+        k = crops.shape[1] if crops.dim() == 5 else 1
         description = self.description(patches)[:, None].expand(-1, k, -1).flatten(0, 1)
-        parts = [self.whole(crops.flatten(0, 1)), self.face(face_crops.flatten(0, 1)), description]
+        parts = [self.whole(crops.flatten(0, -4)), self.face(face_crops.flatten(0, -4)), description]
         score = self.head(torch.cat(parts, dim=1))
         return (score.unflatten(0, (-1, k)).mean(dim=1),)
 
 
 def _views(config: PQEConfig) -> tuple[ViewSpec, ...]:
-    size = (config.size, config.size)
+    """Inputs of `forward`, in order. As published, small pictures and faces are enlarged to the short side."""
     face = CropRule(margin_px=20.0, square=False)
+    crops = ViewSpec(
+        "crops", "crops", (config.size, config.size), config.crops, short_side=config.short_side, enlarge=True
+    )
+    patch = (config.patch, config.patch)
     return (
-        ViewSpec("crops", "crops", size, crops=config.crops, short_side=config.short_side),
-        ViewSpec("face_crops", "crops", size, crops=config.crops, short_side=config.short_side, crop=face),
-        ViewSpec(
-            "patches",
-            "strided",
-            (config.patch, config.patch),
-            crops=config.patches,
-            mean=CLIP_MEAN,
-            std=CLIP_STD,
-        ),
+        crops,
+        replace(crops, name="face_crops", crop=face),
+        ViewSpec("patches", "strided", patch, config.patches, mean=CLIP_MEAN, std=CLIP_STD),
     )
