@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pqa.errors import unknown_key
+from pqa.runtime import dsfd
 from pqa.runtime.attempts import Attempt, look
 from pqa.runtime.mtcnn import Mtcnn
 from pqa.types import Face
@@ -127,7 +128,7 @@ class MtcnnDetector:
 
 @dataclass(frozen=True, slots=True)
 class DetectorRow:
-    """One detector: `load` takes the number of threads; `files` lie in `pqa/artifacts`."""
+    """One detector: `load` takes the number of threads; `files` lie in `pqa/artifacts` (none: brought by the user)."""
 
     load: Callable[[int], Detector]
     licence: str
@@ -140,11 +141,13 @@ DETECTORS: dict[str, DetectorRow] = {
         licence="MIT",
         files=("mtcnn/pnet.onnx", "mtcnn/rnet.onnx", "mtcnn/onet.onnx"),
     ),
+    "light_dsfd": DetectorRow(dsfd.load, licence="not stated by its authors", files=()),
 }
 
 
 def load_detector(name: str, threads: int = 1) -> Detector:
-    """Open a detector of `DETECTORS`. Raises ConfigurationError for an unknown name, ModelError for a damaged file."""
+    """Open a detector of `DETECTORS`. Raises ConfigurationError for an unknown name, ModelError for a damaged file,
+    MissingWeights for a detector whose file does not ship and is not at hand."""
     if name not in DETECTORS:
         raise unknown_key(name, DETECTORS, "detector")
     return DETECTORS[name].load(threads)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pqa.errors import ConfigurationError
 from pqa.runtime.session import open_session
 
-__all__ = ["FOLDER", "AreaSampler", "Detections", "Mtcnn"]
+__all__ = ["FOLDER", "AreaSampler", "Detections", "Mtcnn", "suppress"]
 
 FOLDER = Path(__file__).parent.parent / "artifacts" / "mtcnn"
 
@@ -102,7 +102,7 @@ def _normalise(grey: Floats) -> Floats:
     return (grey - np.float32(127.5)) * np.float32(0.0078125)
 
 
-def _suppress(boxes: Floats, scores: Floats, limit: float, *, inclusive: bool = False) -> Ints:
+def suppress(boxes: Floats, scores: Floats, limit: float, *, inclusive: bool = False) -> Ints:
     """Indices that survive greedy non-maximum suppression, best first.
 
     A box goes when its overlap with a better one exceeds `limit`. The cascade's two kinds: intersection over union of
@@ -179,10 +179,10 @@ class Mtcnn:
             last = np.floor((corner + CELL) / np.float32(scale))
             scores = probability[0, 1, rows, columns]
             here = np.concatenate([first, last, scores[:, None], offsets[0, :, rows, columns]], axis=1)
-            found.append(here[_suppress(here[:, :4], scores, 0.5)])
+            found.append(here[suppress(here[:, :4], scores, 0.5)])
             scale, shortest = scale * PYRAMID, shortest * PYRAMID
         windows = np.concatenate(found)
-        windows = windows[_suppress(windows[:, :4], windows[:, 4], 0.7)]
+        windows = windows[suppress(windows[:, :4], windows[:, 4], 0.7)]
         return _square(_shift(windows[:, :4], windows[:, 5:], 0))
 
     def _refine(self, sampler: AreaSampler, boxes: Floats, threshold: float) -> Floats:
@@ -190,7 +190,7 @@ class Mtcnn:
         boxes, (offsets, probability) = _look(self._rnet, sampler, boxes, 24)
         passed = probability[:, 1] > np.float32(threshold)
         boxes, scores, offsets = boxes[passed], probability[passed, 1], offsets[passed]
-        kept = _suppress(boxes, scores, 0.7)
+        kept = suppress(boxes, scores, 0.7)
         return _square(_shift(boxes[kept], offsets[kept], 1))
 
     def _align(self, sampler: AreaSampler, boxes: Floats, threshold: float) -> Detections:
@@ -202,7 +202,7 @@ class Mtcnn:
         sides = boxes[:, 2:] - boxes[:, :2] + 1
         landmarks = sides[:, None] * places + boxes[:, None, :2] - 1
         boxes = _shift(boxes, offsets, 1)
-        kept = _suppress(boxes, scores, 0.7, inclusive=True)
+        kept = suppress(boxes, scores, 0.7, inclusive=True)
         return Detections(boxes[kept], scores[kept], landmarks[kept])
 
 
