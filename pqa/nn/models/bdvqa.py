@@ -12,7 +12,8 @@ Differences from the paper:
 - the published test averages 18 random crops; here they lie on a fixed even lattice, so that a picture has one score;
 - a picture with fewer pixels than a crop is mirrored outwards, not enlarged.
 Not published, chosen here: Swin-L, window 12; the four stages pooled over positions (192, 384, 768 and 1536 numbers) and
-joined for one linear layer; a test picture's short side of 448, at which the 384 crops show about three quarters of it.
+joined for one linear layer; a test picture's short side of 448, of which a crop shows three quarters (square) to half
+(4:3), as a random-resized crop of scale 0.5 to 1 would. Left to training: pairs, such crops, rotation, the merged loss.
 
 Licence: Apache-2.0. The trunk is a timm model given by configuration.
 """
@@ -36,7 +37,7 @@ __all__ = ["BDVQA", "SIZES", "BDVQAConfig"]
 class BDVQAConfig:
     """`stages` of the Swin, counted from zero, are pooled; `short_side` is that of the picture before cropping."""
 
-    backbone: str = "swin_large_patch4_window12_384"
+    backbone: str = "swin_large_patch4_window12_384.ms_in22k_ft_in1k"
     backbone_options: dict[str, Any] = field(default_factory=dict)
     stages: tuple[int, ...] = (0, 1, 2, 3)
     size: int = 384

@@ -15,7 +15,8 @@ Differences from the paper:
 - the last pooling is over all positions: the public 3 x 3 belongs to another grid;
 - test crops are the corners and the centre of the picture reduced to a short side of 448; a smaller picture is mirrored
   outwards, not enlarged.
-Not published, chosen here: five test crops and that side, the scene head's shape (as the score head's).
+Not published, chosen here: five test crops and that side, the scene head's shape (as the score head's),
+scores and posteriors averaged over crops.
 
 Licence: Apache-2.0. The trunk is a timm model given by configuration.
 """
@@ -45,7 +46,7 @@ class MoNetConfig:
     behind the fusion, `heads` to the transformer block before.
     """
 
-    backbone: str = "vit_base_patch16_384"
+    backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
     backbone_options: dict[str, Any] = field(default_factory=dict)
     blocks: tuple[int, ...] = (3, 6, 9, 12)
     size: int = 384

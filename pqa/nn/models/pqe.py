@@ -7,8 +7,9 @@ Assessment. A NTIRE 2024 Challenge Survey". Shapes as read in the authors' code 
 Size: 174,082,929 trained parameters, as published (174 M); LIQE's picture tower is frozen and not counted there.
 
 Differences from the paper:
-- faces come from this project's detector, not from YOLOv5-face: the widest sure face, +-20 px; without one the whole
-  picture, as there. The margin is cut at the picture's edge, where the authors' crop continues in black;
+- faces come from this project's detector, not from YOLOv5-face: its first face, +-20 px; without one the whole picture,
+  as there. A crop beyond the picture's edge is moved inside, where the authors' continues in black;
+- sizes change through this project's one filter (Hamming), not torchvision's bilinear one;
 - LIQE's patches are those of the picture as displayed, after orientation and conversion to sRGB.
 Left to training: pre-training of the branches on LSVQ and GFIQA, pairs and the fidelity loss (`pqa.nn.losses`).
 
