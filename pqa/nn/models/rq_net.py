@@ -13,7 +13,7 @@ LayerNorms and bare parameters).
 
 Differences from the paper:
 - nine test positions (corners, edges, centre) are taken in one order by both views, while the code pairs two orders;
-  they are inputs of the graph, (N, 9, 3, H, W), and their scores are averaged in it. Training may pass one random crop;
+  they are inputs of the graph, (N, 9, 3, H, W), and their scores are averaged in it. Training builds it with `crops=1`;
 - a picture smaller than 244 or 672 is mirrored outwards, never enlarged;
 - several attributes have one head each, as the published pre-training on details, exposure and overall had;
 - unknown and chosen: the two 90 % scene subsets and the face detector of the published ensemble (not part of a model).
@@ -104,12 +104,11 @@ class RqNet(nn.Module):
         )
 
     def forward(self, whole: Float[Tensor, "n k 3 h w"], fragments: Float[Tensor, "n k 3 h w"]) -> tuple[Tensor]:
-        """Views with their axis of crops, or without it (one crop, as in training); scores (N, A)."""
-        crops = whole.shape[1] if whole.dim() == 5 else 1
+        """Scores (N, A), means over the crops. Views of a model built with `crops=1` have no axis of crops."""
         embedding, _ = self.visual(whole.flatten(0, -4))
         _, tokens = self.visual(fragments.flatten(0, -4))
         score = torch.cat([head(tokens, embedding) for head in self.heads], dim=1)
-        return (score.reshape(-1, crops, len(self.heads)).mean(dim=1),)
+        return (score.reshape(-1, self.config.crops, len(self.heads)).mean(dim=1),)
 
 
 def _views(config: RqNetConfig) -> tuple[ViewSpec, ...]:

@@ -141,18 +141,17 @@ class Sar(nn.Module):
         scene: Int[Tensor, " n"] | None = None,
         scenario: str = "joint",
     ) -> tuple[Tensor, ...]:
-        """Views with their axis of crops, or without it (one crop, as in training); means over the crops.
+        """Means over the crops. Views of a model built with `crops=1`, as for training, have no axis of crops.
 
         `scene`: the true scenes, which then weight the regressors in place of the posterior; `scenario`: a row of
         SCENARIOS. Raises ConfigurationError for another scenario or for a scene index out of range.
         """
         if scenario not in SCENARIOS:
             raise unknown_key(scenario, SCENARIOS, "scenario")
-        crops = whole.shape[1] if whole.dim() == 5 else 1
         early, maps_g = self._maps(whole)
         _, maps_f = self._maps(face)
         embeddings = [pool(maps) for pool, maps in zip(self.embed, (maps_g, maps_f), strict=True)]
-        probabilities = _mean(self.scene(early).softmax(dim=1), crops)
+        probabilities = self._mean(self.scene(early).softmax(dim=1))
         weight = SCENARIOS[scenario]
         gate = torch.sigmoid(self.gate(torch.cat(embeddings, dim=1)))  # (N K, 1)
         if weight is not None:
@@ -161,12 +160,12 @@ class Sar(nn.Module):
             [regress(embedding) for regress, embedding in zip(self.regress, embeddings, strict=True)], dim=1
         )  # (N K, 2, S A)
         mixed = (by_branch * torch.stack([1.0 - gate, gate], dim=1)).sum(dim=1)
-        score_by_scene = self._by_scene(mixed, crops)
+        score_by_scene = self._by_scene(mixed)
         weights = probabilities if scene is None else self._certain(scene).to(probabilities)
         score = (score_by_scene * weights[:, :, None]).sum(dim=1)
-        first = torch.stack([self._by_scene(values, crops)[:, :, 0] for values in by_branch.unbind(dim=1)], dim=1)
+        first = torch.stack([self._by_scene(values)[:, :, 0] for values in by_branch.unbind(dim=1)], dim=1)
         branches = (first * weights[:, None]).sum(dim=2)
-        return score, probabilities, score_by_scene, branches, _mean(gate, crops)[:, 0]
+        return score, probabilities, score_by_scene, branches, self._mean(gate)[:, 0]
 
     def _maps(self, pixels: Tensor) -> tuple[Float[Tensor, "nk c h w"], Float[Tensor, "nk bc h w"]]:
         """Patch tokens as maps: of the scene's block, and of the embedding's blocks joined; crops join the batch."""
@@ -174,19 +173,19 @@ class Sar(nn.Module):
         joined = torch.cat([found[block - 1] for block in self.config.blocks], dim=1)
         return found[self.config.scene_block - 1], joined
 
-    def _by_scene(self, values: Float[Tensor, "nk sa"], crops: int) -> Float[Tensor, "n s a"]:
+    def _mean(self, values: Float[Tensor, "nk d"]) -> Float[Tensor, "n d"]:
+        """Mean over the crops of a picture."""
+        return values.reshape(-1, self.config.crops, values.shape[1]).mean(dim=1)
+
+    def _by_scene(self, values: Float[Tensor, "nk sa"]) -> Float[Tensor, "n s a"]:
         """Mean over the crops of values that hold scenes times attributes."""
-        return _mean(values, crops).reshape(-1, len(self.config.scenes), len(self.config.attributes))
+        return self._mean(values).reshape(-1, len(self.config.scenes), len(self.config.attributes))
 
     def _certain(self, scene: Int[Tensor, " n"]) -> Int[Tensor, "n s"]:
         count = len(self.config.scenes)
         if bool(((scene < 0) | (scene >= count)).any()):
             raise ConfigurationError(f"scene index must be 0 to {count - 1}, got {scene.tolist()}")
         return F.one_hot(scene, count)
-
-
-def _mean(values: Float[Tensor, "nk d"], crops: int) -> Float[Tensor, "n d"]:
-    return values.reshape(-1, crops, values.shape[1]).mean(dim=1)
 
 
 def _views(config: SarConfig) -> tuple[ViewSpec, ...]:
