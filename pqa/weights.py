@@ -55,6 +55,8 @@ _ROWS = (
     _hub("swin_base_patch4_window12_384.ms_in22k", 438, "MIT", ("pqe",)),
     _hub("vit_base_patch16_384.augreg_in21k_ft_in1k", 347, "Apache-2.0", ("monet",)),
     Weight("liqe", 605, "not stated by its authors", "https://github.com/zwx8981/LIQE", used_by=("pqe",)),
+    # A detector: `python -m export.light_dsfd` turns it into the light_dsfd.onnx that `pqa.runtime.dsfd` reads.
+    Weight("light_dsfd", 57, "not stated by its authors", "https://github.com/lijiannuist/lightDSFD", used_by=("sar",)),
 )
 
 WEIGHTS: dict[str, Weight] = {row.name: row for row in _ROWS}
