@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from pqa.errors import unknown_key
+from pqa.errors import ConfigurationError, unknown_key
 from pqa.nn.models import MODELS
 
 __all__ = ["MODELS", "build"]
@@ -16,7 +17,8 @@ __all__ = ["MODELS", "build"]
 def build(name: str, size: str = "full", pretrained: bool = False, **changes: Any) -> nn.Module:
     """Build a model of the table `MODELS`; `changes` replace single keys of the size's configuration.
 
-    Raises ConfigurationError for an unknown model, size or key, with the nearest name.
+    Raises ConfigurationError for an unknown model, size or key, with the nearest name. So does calling the model with
+    tensors that are not its views.
     """
     if name not in MODELS:
         raise unknown_key(name, MODELS, "model")
@@ -28,4 +30,20 @@ def build(name: str, size: str = "full", pretrained: bool = False, **changes: An
     for key in changes:
         if key not in known:
             raise unknown_key(key, known, f"configuration key of {name}")
-    return row.build(dataclasses.replace(config, **changes), pretrained=pretrained)
+    model = row.build(dataclasses.replace(config, **changes), pretrained=pretrained)
+    model.register_forward_pre_hook(_check_views)
+    return model
+
+
+def _check_views(model: Any, views: Sequence[Tensor]) -> None:
+    """Raises ConfigurationError unless there is one tensor a view, of the view's shape."""
+    if len(views) != len(model.views):
+        names = ", ".join(view.name for view in model.views)
+        raise ConfigurationError(f"{type(model).__name__} takes {len(model.views)} views ({names}), got {len(views)}")
+    for view, tensor in zip(model.views, views, strict=True):
+        picture = (*((view.crops,) if view.crops > 1 else ()), 3, *view.size)
+        shape = view.size if len(view.size) == 1 else picture
+        if tuple(tensor.shape[1:]) != shape:
+            raise ConfigurationError(
+                f"view {view.name} must have the shape (N, {', '.join(map(str, shape))}), got {tuple(tensor.shape)}"
+            )

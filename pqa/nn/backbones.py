@@ -8,6 +8,7 @@ are read as safetensors and must fit to the last tensor. Nothing else touches th
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,19 @@ def clip(name: str, options: dict[str, Any], *, pretrained: bool = False, weight
     config = open_clip.get_model_config(name)
     if config is None:
         raise unknown_key(name, open_clip.list_models(), "CLIP model")
-    module = open_clip.CLIP(**_merged(config, options))
-    if pretrained:
-        key = weights or f"{name}.openai"
-        if key not in WEIGHTS:
-            raise unknown_key(key, WEIGHTS, "weights")
-        _load(module.load_state_dict, WEIGHTS[key])
-    return module
+    build = functools.partial(open_clip.CLIP, **_merged(config, options))
+    if not pretrained:
+        return build()
+    key = weights or f"{name}.openai"
+    if key not in WEIGHTS:
+        raise unknown_key(key, WEIGHTS, "weights")
+
+    def load(tensors: dict[str, Tensor]) -> Any:
+        module = build()
+        module.load_state_dict(tensors)
+        return module
+
+    return _load(load, WEIGHTS[key])
 
 
 def tokenize(texts: Sequence[str], length: int = 77) -> Int64[Tensor, "n t"]:
@@ -164,10 +171,11 @@ def _download(weight: Weight) -> Path:
         raise missing(weight, f"the hub is out of reach: {type(error).__name__}") from error
 
 
-def _load(accept: Callable[[dict[str, Tensor]], Any], weight: Weight) -> None:
+def _load(build: Callable[[dict[str, Tensor]], Any], weight: Weight) -> Any:
+    """What `build` makes of the weight's tensors. They are read first: nothing big is built in vain."""
     tensors = read_weights(weight)
     try:
-        accept(tensors)
+        return build(tensors)
     except (RuntimeError, KeyError) as error:
         raise ModelError(f"the weights {weight.name} do not fit the model: {error}") from error
 
@@ -178,20 +186,17 @@ def _timm(name: str, options: dict[str, Any], *, pretrained: bool) -> Any:
         raise unknown_key(name, timm.list_models(), "timm model")
     if not pretrained:
         return timm.create_model(name, pretrained=False, num_classes=0, **options)
-    module: Any = None
 
-    def build(tensors: dict[str, Tensor]) -> None:
+    def load(tensors: dict[str, Tensor]) -> Any:
         # Built with the classifier of the file, since timm is strict about missing tensors only then.
-        nonlocal module
-        classes = _facts(name).num_classes
-        overlay = {"state_dict": tensors}
-        module = timm.create_model(
+        classes, overlay = _facts(name).num_classes, {"state_dict": tensors}
+        module: Any = timm.create_model(
             name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **options
         )
+        module.reset_classifier(0)
+        return module
 
-    _load(build, _timm_weight(name))
-    module.reset_classifier(0)
-    return module
+    return _load(load, _timm_weight(name))
 
 
 def _facts(name: str) -> Any:

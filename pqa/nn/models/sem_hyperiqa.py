@@ -112,8 +112,8 @@ class SceneHyperIqa(nn.Module, ABC):
 
     def rescaled(self, quality: Float[Tensor, "*n a"], vector: Float[Tensor, "*n s"]) -> Float[Tensor, "*n a"]:
         """a q + b with (a, b) as the rescaler makes them of a scene vector."""
-        gain: Tensor
-        gain, offset = self.rescale(vector).chunk(2, dim=-1)
+        both: Tensor = self.rescale(vector)
+        gain, offset = both.chunk(2, dim=-1)
         return gain * quality + offset
 
     @abstractmethod
