@@ -7,15 +7,17 @@ A folder holds `samples.json` (what each row is), `PICTURE_VIEW.npy` (N, H, W, 3
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from pqa import imaging
 from pqa.data import camera
@@ -25,6 +27,8 @@ from pqa.runtime.detectors import load_detector
 from pqa.spec import ViewSpec
 from pqa.types import Face
 from pqa.views import view_row
+
+Pixels = npt.NDArray[np.uint8]
 
 __all__ = ["Cache", "Item", "Sample", "build"]
 
@@ -48,7 +52,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One row of the cache. `base` is the row of the untouched picture, `fault` empty for that row itself."""
+    """One row of the cache. `base` is the row of the untouched picture, `fault` empty there and on sound versions of it."""
 
     name: str
     base: int
@@ -80,13 +84,37 @@ def _seed(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big"))
 
 
-def _faulted(rgb: npt.NDArray[np.uint8], count: int, rng: np.random.Generator) -> Iterator[tuple[str, str, float, Any]]:
-    """`count` faulted versions: distinct faults in random order, strengths uniform in [0.1, 1]."""
+def _resampled(rgb: Pixels, rng: np.random.Generator) -> Pixels:
+    """The picture at 0.7 to 0.95 of its side: quality as before, but the traces of its own JPEG are gone."""
+    short = min(rgb.shape[:2])
+    return imaging.open(rgb).reduced(max(1, round(short * rng.uniform(0.7, 0.95))))
+
+
+def _filed(rgb: Pixels, rng: np.random.Generator) -> Pixels:
+    """The picture as a file of good quality would keep it: JPEG at 80 to 97."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=int(rng.integers(80, 98)))
+    return imaging.open(buffer.getvalue()).reduced(min(rgb.shape[:2]))
+
+
+def _versions(rgb: Pixels, count: int, rng: np.random.Generator) -> Iterator[tuple[str, str, float, Pixels]]:
+    """One sound version and `count` - 1 with distinct faults in random order, strengths uniform in [0.1, 1].
+
+    Half of them start from a resampled picture and half end as a JPEG. Otherwise whether a picture still carries the traces
+    of the JPEG it came in would tell faulted from sound, and every camera picture that was reduced would look faulted.
+    """
     names = rng.permutation(list(camera.FAULTS))
     for index in range(count):
-        name = str(names[index % len(names)])
-        strength = float(rng.uniform(0.1, 1.0))
-        yield name, camera.FAULTS[name].kind, strength, camera.apply(rgb, name, strength, rng)
+        name, strength = ("", 0.0) if index == 0 else (str(names[index % len(names)]), float(rng.uniform(0.1, 1.0)))
+        start = _resampled(rgb, rng) if index == 0 or rng.random() < 0.5 else rgb
+        made = camera.apply(start, name, strength, rng) if name else start
+        made = _filed(made, rng) if rng.random() < 0.5 else made
+        yield name, camera.FAULTS[name].kind if name else "", strength, made
+
+
+def _scaled(face: Face, factor: float) -> Face:
+    x1, y1, x2, y2 = (factor * edge for edge in face.box)
+    return replace(face, box=(x1, y1, x2, y2))
 
 
 _detector: Any = None
@@ -103,11 +131,12 @@ def _cut(job: tuple[Item, int, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[st
     main = faces[0] if faces else None
     rows: list[dict[str, Any]] = []
     arrays: dict[str, list[Any]] = {view.name: [] for view in views}
-    versions = [("", "", 0.0, rgb), *_faulted(rgb, count, _seed(item.path.name, seed))]
+    versions = [("", "", 0.0, rgb), *_versions(rgb, count, _seed(item.path.name, seed))]
     for fault, kind, strength, pixels in versions:
         picture = imaging.open(pixels)
+        found = _scaled(main, pixels.shape[1] / rgb.shape[1]) if main else None
         for view in views:
-            arrays[view.name].append(view_row(view).make(picture, main, view))
+            arrays[view.name].append(view_row(view).make(picture, found, view))
         share = main.side / min(source.size) if main else 0.0
         rows.append({"fault": fault, "kind": kind, "strength": strength, "faces": len(faces), "face_share": share})
     return rows, arrays

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 import pqa
@@ -29,8 +30,9 @@ INTRODUCTION = """\
 
 {description}
 
-- Architecture: {architecture}; views: {views}; attributes: {attributes}; scenes: {scenes} (light conditions clustered
-  from the training pictures' colour statistics, without anybody's labels).
+- File: {bytes} bytes, sha256 `{sha256}`.
+- Architecture: {architecture}, {parameters} parameters; views: {views}; attributes: {attributes}.
+- Scenes: {scenes}; light conditions clustered from the training pictures' colour statistics, without anybody's labels.
 - Data: {data}. BIQ2021 (Ahmed and Asif, 2021) is published for research; this weight was trained on its training split.
 - Terms: {licence}.
 - Recipe: `{recipe}`, then this card: `{command}`.
@@ -66,12 +68,12 @@ SLICES: tuple[Slice, ...] = (
 )
 
 
-def _line(name: str, score: Vector, mos: Vector) -> str:
+def _line(name: str, score: Vector, mos: Vector, *, on_scale: bool = True) -> str:
     if len(score) < 3:
         return f"| {name} | {len(score)} | - | - | - | - |"
     figures = (spearmanr(score, mos)[0], pearsonr(score, mos)[0], kendalltau(score, mos)[0])
-    error = np.abs(score - mos).mean()
-    return f"| {name} | {len(score)} | " + " | ".join(f"{value:.3f}" for value in (*figures, error)) + " |"
+    error = f"{np.abs(score - mos).mean():.3f}" if on_scale else "-"
+    return f"| {name} | {len(score)} | " + " | ".join(f"{value:.3f}" for value in figures) + f" | {error} |"
 
 
 def _of_part(cache: Cache, part: Part) -> list[int]:
@@ -115,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             name=spec.name,
             version=spec.version,
             description=spec.description,
+            bytes=assessor.predictor.model.bytes,
+            sha256=assessor.predictor.model.info.sha256,
+            parameters=f"{_parameters(args.model):,}",
             architecture=spec.architecture,
             views=", ".join(view.name for view in spec.views),
             attributes=", ".join(spec.attributes),
@@ -138,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     chosen_rows = [row for row, is_portrait in zip(rows, portrait, strict=True) if is_portrait]
     for name, values in _baselines(cache, chosen_rows, [paths[s.name] for s in samples if s.portrait]):
-        print(_line(name, values, mos[portrait]))
+        print(_line(name, values, mos[portrait], on_scale=name.startswith("ridge")))
     calibration = spec.calibration
     print(
         f"\nSpreads are the graph's times {calibration.std_scale:.3f}, win probabilities use the slope "
@@ -150,6 +155,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"On the report part's portraits the standardised error has the root mean square {_rms(error / std, portrait):.3f}."
     )
     return 0
+
+
+def _parameters(model: Path) -> int:
+    """Numbers in the weights of an ONNX file."""
+    return sum(int(np.prod(tensor.dims)) for tensor in onnx.load(model).graph.initializer)
 
 
 def _rms(values: Vector, mask: npt.NDArray[np.bool_]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import sys
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from pqa.data import biq2021
 from pqa.errors import unknown_key
 from pqa.runtime.session import available_cpus
 from training.cache import Cache, Item, build
-from training.fit import build_model, fit
+from training.fit import Origin, build_model, fit
 from training.recipes import RECIPES
 
 __all__ = ["configure", "run"]
 
-LICENCE = "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
+LICENCE = (
+    "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     changes = {key: getattr(args, key) for key in ("epochs", "seed") if getattr(args, key) is not None}
     rows = biq2021.read(args.data)
     if args.smoke:
-        changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait_versions": 1, "precision": "32-true"}
+        changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait_versions": 2, "precision": "32-true"}
         rows = rows[:: max(1, len(rows) // 120)]
     recipe = dataclasses.replace(recipe, **changes)
     items = [Item(row.path, row.mos, row.subset, row.portrait) for row in rows]
@@ -60,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
                 on_done=lambda: progress.advance(task),
             )
     data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
-    path = fit(recipe, cache, args.out, data=data, licence=LICENCE)
+    provenance = {"train.csv sha256": hashlib.sha256((args.data / "train.csv").read_bytes()).hexdigest()}
+    path = fit(recipe, cache, args.out, Origin(data, LICENCE, provenance))
     print(path)
     return 0

@@ -25,7 +25,7 @@ def view_tensors(cache: Cache, views: Sequence[ViewSpec], index: int, *, mirror:
     for view in views:
         stored = np.asarray(cache.views[view.name][index])
         if not view_row(view).vector:
-            stored = normalise(stored[:, ::-1] if mirror else stored, view.mean, view.std)
+            stored = normalise(stored[..., ::-1, :] if mirror else stored, view.mean, view.std)
         tensors.append(torch.from_numpy(np.ascontiguousarray(stored)))
     return tensors
 
@@ -46,20 +46,20 @@ class PlainDataset(Dataset[tuple[list[Tensor], int]]):
 class PairDataset(Dataset[dict[str, object]]):
     """A picture with its rating, and one of its faulted versions, drawn anew for each epoch by (seed, epoch, index).
 
-    Keys: `clean`, `faulted`: lists of view tensors; `mos`, `portrait`, `strength` (0: no faulted version, `faulted` repeats
-    `clean`), `kind` (index into KINDS), `scene` (index of the scene label, see `training.conditions`).
+    Keys: `clean` (the picture or a sound version of it) and `faulted` (where there is none: `clean` again), lists of view
+    tensors; `mos`, `portrait`, `strength` (0 without a fault), `kind` (index into KINDS), `scene` (index of the scene
+    label, see `training.conditions`).
     """
 
     def __init__(self, cache: Cache, views: Sequence[ViewSpec], part: Part, scenes: Sequence[int], seed: int) -> None:
         self._cache, self._views, self._scenes, self._seed = cache, views, scenes, seed
         self.epoch = 0
-        self._versions: dict[int, list[int]] = {}
+        self._sound: dict[int, list[int]] = {}
+        self._faulted: dict[int, list[int]] = {}
         for row, sample in enumerate(cache.samples):
             if sample.part == part:
-                versions = self._versions.setdefault(sample.base, [])
-                if row != sample.base:
-                    versions.append(row)
-        self.bases = sorted(self._versions)
+                (self._faulted if sample.fault else self._sound).setdefault(sample.base, []).append(row)
+        self.bases = sorted(self._sound)
 
     def __len__(self) -> int:
         return len(self.bases)
@@ -67,12 +67,12 @@ class PairDataset(Dataset[dict[str, object]]):
     def __getitem__(self, index: int) -> dict[str, object]:
         base = self.bases[index]
         rng = np.random.default_rng((self._seed, self.epoch, base))
-        versions = self._versions[base]
-        row = int(rng.choice(versions)) if versions else base
+        clean = int(rng.choice(self._sound[base]))
+        row = int(rng.choice(self._faulted.get(base, [clean])))
         mirror = bool(rng.random() < 0.5)
         sample = self._cache.samples[row]
         return {
-            "clean": view_tensors(self._cache, self._views, base, mirror=mirror),
+            "clean": view_tensors(self._cache, self._views, clean, mirror=mirror),
             "faulted": view_tensors(self._cache, self._views, row, mirror=mirror),
             "mos": np.float32(sample.mos),
             "portrait": np.float32(sample.portrait),

@@ -29,7 +29,7 @@ from training.data import PairDataset, PlainDataset
 from training.module import SceneGateTask
 from training.recipes import SceneGateRecipe
 
-__all__ = ["build_model", "fit", "predict"]
+__all__ = ["Origin", "build_model", "fit", "predict"]
 
 PROOF_PICTURES = 32
 LAB = [nss.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
@@ -82,7 +82,7 @@ def choose_figures(cache: Cache, rows: list[int], score: npt.NDArray[np.float32]
     samples = [cache.samples[row] for row in rows]
     place = {row: i for i, row in enumerate(rows)}
     mos = np.array([sample.mos for sample in samples])
-    clean = np.array([not sample.fault for sample in samples])
+    clean = np.array([row == sample.base for row, sample in zip(rows, samples, strict=True)])
     portrait = clean & np.array([sample.portrait for sample in samples])
     figures = {"all": float(spearmanr(score[clean], mos[clean])[0])}
     figures["portraits"] = float(spearmanr(score[portrait], mos[portrait])[0])
@@ -96,7 +96,16 @@ def choose_figures(cache: Cache, rows: list[int], score: npt.NDArray[np.float32]
     return figures
 
 
-def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, *, data: tuple[str, ...], licence: str) -> Path:
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What the model file will say of where it comes from: data sets, terms of the weights, hashes."""
+
+    data: tuple[str, ...]
+    licence: str
+    provenance: dict[str, str]
+
+
+def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Path:
     """Train on the train part and leave in `out`: recipe.json, metrics.json, a safetensors checkpoint and the ONNX file."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning.seed_everything(recipe.seed, verbose=False)
@@ -130,7 +139,7 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, *, data: tuple[str, ..
             enable_progress_bar=False,
         )
         trainer.fit(task, loader)
-    return finish(recipe, task.average, cache, out, data=data, licence=licence, history=watch.history)
+    return finish(recipe, task.average, cache, out, origin, watch.history)
 
 
 def finish(
@@ -138,9 +147,7 @@ def finish(
     model: torch.nn.Module,
     cache: Cache,
     out: Path,
-    *,
-    data: tuple[str, ...],
-    licence: str,
+    origin: Origin,
     history: list[dict[str, float]],
 ) -> Path:
     """Calibrate on the choose part, save the checkpoint and export."""
@@ -157,8 +164,9 @@ def finish(
         trained=True,
         scenes=model.config.scenes,
         branches=model.branch_names,
-        licence=licence,
-        data=data,
+        licence=origin.licence,
+        data=origin.data,
+        provenance=origin.provenance,
         description="Overall follows human ratings; detail and exposure were taught by simulated camera faults only.",
         calibration=calibration,
     )

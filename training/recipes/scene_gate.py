@@ -18,7 +18,7 @@ __all__ = ["RECIPE", "SceneGateRecipe"]
 
 @dataclass(frozen=True)
 class SceneGateRecipe:
-    """`portrait_versions`, `other_versions`: how many faulted versions a training picture gets.
+    """`portrait_versions`, `other_versions`: how many versions a training picture gets, the first of them sound.
 
     `rate` and `decay` are AdamW's, on a one-cycle schedule. `seed` rules faults, weights and order.
     """
@@ -31,12 +31,12 @@ class SceneGateRecipe:
     decay: float = 0.05
     seed: int = 0
     portrait_versions: int = 6
-    other_versions: int = 1
+    other_versions: int = 2
     precision: str = "bf16-mixed"
     objective: Objective = field(default_factory=Objective)
 
     def versions(self, item: Item, part: Part) -> int:
-        """Faulted versions of one picture: none for the report part, which is read untouched."""
+        """Versions of one picture: none for the report part, which is read untouched."""
         if part == "report":
             return 0
         return self.portrait_versions if item.portrait else self.other_versions

@@ -1,0 +1,123 @@
+"""The shipped model: golden scores, one score through every interface, an order that makes sense."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving import serving
+
+import pqa
+from pqa import imaging
+from pqa.cli.main import main
+from pqa.data.assets import ASTRONAUT
+from pqa.data.camera import variants
+from pqa.runtime.store import SHIPPED, ModelStore
+from service.settings import Settings
+
+# Printed by the shipped file itself when it was made, through `pqa score` on one x86-64 processor with ONNX Runtime 1.31;
+# other processors sum in another order.
+GOLDEN = {
+    "sharp": [0.635189, 0.737601, 0.670313],
+    "out-of-focus": [0.476322, 0.528949, 0.736554],
+    "high-iso": [0.60931, 0.596029, 0.746846],
+    "too-dark": [0.502978, 0.768047, 0.491022],
+    "too-bright": [0.604616, 0.842384, 0.512353],
+    "messenger-copy": [0.242954, 0.333931, 0.682302],
+}
+TOLERANCE = 2e-4
+
+
+@pytest.fixture(scope="module")
+def assessor():
+    return pqa.load()
+
+
+@pytest.fixture(scope="module")
+def shots():
+    return dict(variants(imaging.open(ASTRONAUT).reduced(512)))
+
+
+def test_file_and_card():
+    entry = next(entry for entry in ModelStore([]).entries() if entry.path.stem == "scene_gate")
+    assert entry.model is not None
+    assert entry.model.spec.trained
+    assert entry.model.bytes <= 25 * 2**20
+    assert entry.model.spec.parity is not None
+    assert entry.model.spec.parity.max_difference <= 1e-4 * entry.model.spec.parity.spread
+    card = (SHIPPED / "scene_gate.md").read_text()
+    assert entry.model.info.sha256 in card
+    assert "nobody rated detail and exposure" in card.lower()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_scores(assessor, shots, name):
+    (row,) = assessor.score([shots[name]])
+    got = [estimate.score for estimate in row.attributes.values()]
+    np.testing.assert_allclose(got, GOLDEN[name], atol=TOLERANCE)
+
+
+def test_the_untouched_shot_comes_first(assessor, shots):
+    images = [pqa.Image(name, rgb) for name, rgb in shots.items()]
+    order = assessor.rank(images).groups[0].order
+    assert order.index("sharp") <= 1
+    for better, worse in [("slightly-soft", "out-of-focus"), ("sharp", "messenger-copy"), ("sharp", "shaken")]:
+        assert order.index(better) < order.index(worse)
+
+
+def test_detail_and_exposure_tell_faults_apart(assessor, shots):
+    rows = {name: assessor.score([rgb])[0].attributes for name, rgb in shots.items()}
+
+    def fall(name, attribute):
+        return rows["sharp"][attribute].score - rows[name][attribute].score
+
+    assert fall("out-of-focus", "detail") > fall("out-of-focus", "exposure")
+    assert fall("too-bright", "exposure") > fall("too-bright", "detail")
+
+
+def test_one_score_through_every_interface(assessor, shots, tmp_path, capsys):
+    buffer = io.BytesIO()
+    Image.fromarray(shots["high-iso"]).save(buffer, "JPEG", quality=90)
+    data = buffer.getvalue()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    scores = [assessor.rank([source]).groups[0].ranking[0].score for source in (data, path, str(path))]
+    assert main(["rank", str(path), "--json"]) == 0
+    scores.append(json.loads(capsys.readouterr().out)["groups"][0]["ranking"][0]["score"])
+    with serving(Settings()) as live:
+        multipart = live.http.post("/rank", files=[("images", ("a.jpg", data, "image/jpeg"))])
+        body = {"images": [{"id": "a.jpg", "data": base64.b64encode(data).decode()}]}
+        posted = live.http.post("/rank", json=body)
+        scores += [answer.json()["groups"][0]["ranking"][0]["score"] for answer in (multipart, posted)]
+    assert len(set(scores)) == 1, scores
+
+
+def test_eight_orientations_score_the_same(assessor, shots):
+    stored = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, 1), 8: lambda a: np.rot90(a, -1)}
+    scores = set()
+    for orientation, turn in stored.items():
+        tags = Image.Exif()
+        tags[0x0112] = orientation
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(turn(shots["sharp"][:501]))).save(buffer, "PNG", exif=tags)
+        scores.add(assessor.score([buffer.getvalue()])[0].score)
+    assert len(scores) == 1
+
+
+def test_order_and_company_change_no_score(assessor, shots):
+    names = list(shots)[:5]
+    together = {row.id: row.score for row in assessor.score([pqa.Image(n, shots[n]) for n in names])}
+    backwards = {row.id: row.score for row in assessor.score([pqa.Image(n, shots[n]) for n in names[::-1]])}
+    assert together == backwards
+    ranked = [assessor.rank([pqa.Image(n, shots[n]) for n in order]) for order in (names, names[::-1])]
+    assert ranked[0].groups[0].ranking == ranked[1].groups[0].ranking
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 400), (64, 64)])
+@pytest.mark.parametrize("value", [0, 255])
+def test_flat_and_tiny_pictures_score(assessor, size, value):
+    (row,) = assessor.score([np.full((*size, 3), value, np.uint8)])
+    assert row.status == "ok"
+    assert "no_face" in row.flags
