@@ -155,11 +155,17 @@ def test_unknown_trunks_offer_the_nearest():
 def test_every_weight_says_what_a_reader_needs(name):
     row = WEIGHTS[name]
     assert row.name == name
+    assert row.megabytes > 0
     assert row.licence
+    assert row.used_by
     assert row.origin.startswith("https://")
+
+
+@pytest.mark.parametrize("name", sorted(name for name, row in WEIGHTS.items() if row.hub))
+def test_sizes_are_four_bytes_a_parameter(name):
     with torch.device("meta"):
-        if row.file == "open_clip_model.safetensors" or name == "liqe":
-            module = backbones.clip("ViT-B-32-quickgelu" if name == "liqe" else name.removesuffix(".openai"), {})
+        if WEIGHTS[name].file == "open_clip_model.safetensors":
+            module = backbones.clip(name.removesuffix(".openai"), {})
         else:
             module = timm.create_model(name, num_classes=timm.get_pretrained_cfg(name).num_classes)
-    assert row.megabytes == round(4 * sum(parameter.numel() for parameter in module.parameters()) / 1e6)
+    assert WEIGHTS[name].megabytes == round(4 * sum(p.numel() for p in module.parameters()) / 1e6)

@@ -57,3 +57,20 @@ def test_card(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_card(store: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main(["models", "--card", name]) == 2
     assert "good" in capsys.readouterr().err
+
+
+def test_weights_are_listed_with_size_licence_and_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "liqe.safetensors").write_bytes(b"here")
+    monkeypatch.setenv("PQA_WEIGHTS_DIR", str(tmp_path))
+    assert main(["models", "--weights", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["liqe"]["path"] == str(tmp_path / "liqe.safetensors")
+    assert rows["resnet50.tv_in1k"]["path"] is None
+    assert main(["models", "--weights"]) == 0
+    out = capsys.readouterr().out
+    for row in rows.values():
+        assert f"{row['name']}: {row['megabytes']} MB, licence {row['licence']}" in out
+        assert (row["path"] or row["origin"]) in out
+    assert "PQA_WEIGHTS_DIR" in out

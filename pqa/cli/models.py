@@ -1,9 +1,10 @@
-"""`pqa models`: what the store holds."""
+"""`pqa models`: what the store holds, and the pretrained weights that training starts from."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pqa.cli.main import EXIT_OK
 from pqa.errors import ModelNotFound
 from pqa.runtime.session import PROVIDERS
 from pqa.runtime.store import DEFAULT_MODEL, Entry, Model, ModelStore
+from pqa.weights import VARIABLE, WEIGHTS, Weight, locate
 
 __all__ = ["configure", "run"]
 
@@ -25,17 +27,22 @@ with what is wrong with it.
 examples:
   pqa models
   pqa models --json
-  pqa models --card scene_gate"""
+  pqa models --card scene_gate
+  pqa models --weights"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--json", action="store_true", help="print a JSON list, for machines")
     parser.add_argument("--card", metavar="NAME", help="print the card of one model: its data, its licence, its limits")
+    parser.add_argument("--weights", action="store_true", help="list the pretrained weights that models start from")
     parser.add_argument("--provider", choices=PROVIDERS, default="cpu", help="where models run (default: cpu)")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.weights:
+        _print_weights(as_json=args.json)
+        return EXIT_OK
     entries = ModelStore(provider=args.provider).entries()
     if args.card:
         print(_card(entries, args.card))
@@ -44,6 +51,22 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(entries)
     return EXIT_OK
+
+
+def _print_weights(*, as_json: bool) -> None:
+    rows = [asdict(row) | {"path": _found(row)} for row in WEIGHTS.values()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(f"{row['name']}: {row['megabytes']} MB, licence {row['licence']}, for {', '.join(row['used_by'])}")
+        print(f"  {row['path'] or row['origin']}")
+    print(f"{VARIABLE} names the folder in which they are looked for, as NAME.safetensors, before the hub.")
+
+
+def _found(row: Weight) -> str | None:
+    path = locate(row)
+    return None if path is None else str(path)
 
 
 def _card(entries: list[Entry], name: str) -> str:
