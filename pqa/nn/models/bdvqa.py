@@ -78,8 +78,7 @@ class BDVQA(nn.Module):
         self.head = nn.Linear(sum(self.trunk.widths), len(config.attributes))
 
     def forward(self, crops: Float[Tensor, "n k 3 h w"]) -> tuple[Tensor]:
-        """Crops with their axis, or without it (one crop, as in training); scores (N, A)."""
-        count = crops.shape[1] if crops.dim() == 5 else 1
+        """Crops with their axis, or without it where the configuration has one crop; scores (N, A)."""
         stages = self.trunk(crops.flatten(0, -4))
         score = self.head(torch.cat([stage.mean(dim=(2, 3)) for stage in stages], dim=1))
-        return (score.unflatten(0, (-1, count)).mean(dim=1),)
+        return (score.unflatten(0, (-1, self.config.crops)).mean(dim=1),)

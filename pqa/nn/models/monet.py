@@ -192,15 +192,14 @@ class MoNet(nn.Module):
         )
 
     def forward(self, crops: Float[Tensor, "n k 3 h w"]) -> tuple[Tensor, Tensor]:
-        """Crops with their axis, or without it (one crop, as in training); scores (N, A) and posteriors (N, S)."""
-        count = crops.shape[1] if crops.dim() == 5 else 1
+        """Crops with their axis, or without it where the configuration has one crop; scores (N, A) and posteriors (N, S)."""
         maps = torch.stack(self.trunk(crops.flatten(0, -4)), dim=1)
         opinions = torch.stack([rater(maps) for rater in self.raters], dim=1)
         fused = self.fusion(opinions)
         tokens = self.block(fused.flatten(2).transpose(1, 2))
         feature = self.reduce(tokens.transpose(1, 2).unflatten(2, fused.shape[2:])).mean(dim=(2, 3))
         values = self.score(feature), self.scene(feature).softmax(dim=1)
-        score, probabilities = (value.unflatten(0, (-1, count)).mean(dim=1) for value in values)
+        score, probabilities = (value.unflatten(0, (-1, self.config.crops)).mean(dim=1) for value in values)
         return score, probabilities
 
 

@@ -103,8 +103,8 @@ class PQE(nn.Module):
         face_crops: Float[Tensor, "n k 3 h w"],
         patches: Float[Tensor, "n p 3 s s"],
     ) -> tuple[Tensor]:
-        """Crops with their axis, or without it (one crop, as in training); scores (N, A)."""
-        k = crops.shape[1] if crops.dim() == 5 else 1
+        """Crops with their axis, or without it where the configuration has one crop; scores (N, A)."""
+        k = self.config.crops
         description = self.description(patches)[:, None].expand(-1, k, -1).flatten(0, 1)
         parts = [self.whole(crops.flatten(0, -4)), self.face(face_crops.flatten(0, -4)), description]
         score = self.head(torch.cat(parts, dim=1))
