@@ -24,13 +24,16 @@ HEAVY = {
 }
 
 RANK_OVER_HTTP = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 from starlette.testclient import TestClient
 from pqa.data.assets import ASTRONAUT
 from service.app import create_app
 from service.settings import Settings
 with TestClient(create_app(Settings())) as client:
+    until = time.monotonic() + 120
+    while client.get("/readyz").status_code != 200 and time.monotonic() < until:
+        time.sleep(0.05)
     answer = client.post("/rank", files=[("images", ("a.png", ASTRONAUT.read_bytes(), "image/png"))])
     assert answer.status_code == 200, answer.text
     assert answer.json()["groups"][0]["order"] == ["a.png"]
