@@ -1,16 +1,19 @@
 """The contract of every row of MODELS, at size tiny: shapes, independence, gradients, round trips, export and ranking."""
 
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load, save
 from scipy.stats import spearmanr
+from serving import serving
 from torch.nn import functional
 
 import pqa
-from export.command import untrained_spec
+from export.command import perturb, untrained_spec
 from export.onnx import export
 from export.proof import proof_views
 from pqa import imaging, nn, weights
@@ -18,16 +21,21 @@ from pqa.data.assets import ASTRONAUT
 from pqa.errors import ConfigurationError, MissingWeights, UntrainedModel
 from pqa.nn import backbones
 from pqa.views import make_view
+from service.settings import Settings
 
 EVERY = pytest.mark.parametrize("name", sorted(nn.MODELS))
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
-    def refuse(*_, **__):
-        raise ConnectionError("a model built without pretrained weights reached for the network")
+    connect = socket.socket.connect
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    def only_here(self, address):
+        if address[0] != "127.0.0.1":
+            raise ConnectionError(f"a model built without pretrained weights reached for {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", only_here)
 
 
 def perturbed(name, seed=0):
@@ -256,17 +264,28 @@ def test_it_overfits_two_scenes(name, pictures):
 
 
 @EVERY
-def test_exported_it_ranks_real_portraits(name, models, tmp_path):
-    model, path = models[name], tmp_path / f"{name}.onnx"
+def test_exported_it_ranks_and_is_served(name, tmp_path):
+    torch.manual_seed(0)
+    model, path = nn.build(name, "tiny"), tmp_path / f"{name}.onnx"
     proof = [views[:16] for views in proof_views(model.views)]
+    perturb(model, proof)
     spec = export(model, untrained_spec(model, name, "tiny"), proof, path)
     assert spec.parity is not None
     assert spec.parity.pictures == 16
+    assert spec.parity.spread >= 0.049
+    assert spec.parity.max_difference <= 1e-4 * spec.parity.spread
     with pytest.raises(UntrainedModel):
         pqa.load(path)
-    dark = (np.asarray(imaging.open(ASTRONAUT).reduced(300)) * 0.3).astype(np.uint8)
+    dark = tmp_path / "dark.png"
+    Image.fromarray((imaging.open(ASTRONAUT).reduced(300) * 0.3).astype(np.uint8)).save(dark)
     ranking = pqa.load(path, allow_untrained=True).rank([ASTRONAUT, dark])
     rows = ranking.groups[0].ranking
     assert [row.rank for row in rows] == [1, 2]
     assert all("untrained_model" in row.flags for row in rows)
     assert rows[0].score != rows[1].score
+    with serving(Settings(models=(str(path),), allow_untrained=True)) as live:
+        sent = [("images", (file.name, file.read_bytes())) for file in (ASTRONAUT, dark)]
+        answer = live.http.post("/rank", files=sent)
+    assert answer.status_code == 200, answer.text
+    (group,) = answer.json()["groups"]
+    assert [(row["id"], row["score"]) for row in group["ranking"]] == [(Path(row.id).name, row.score) for row in rows]
