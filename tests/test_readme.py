@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import models as bench_models
 from pqa import imaging
 from pqa.cli.main import main
 from pqa.data import published
@@ -60,6 +61,11 @@ def test_evaluate_and_scale_lines_name_real_options(photos):
 
 def test_the_published_table_is_the_data():
     assert published.markdown(published.read("portrait_challenge")).strip() in README
+
+
+def test_the_table_of_models_is_printed_by_its_command(capsys):
+    bench_models.main()
+    assert capsys.readouterr().out.strip() in README
 
 
 def test_every_link_leads_to_a_file():
