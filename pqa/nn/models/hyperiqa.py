@@ -9,7 +9,7 @@ Licence: Apache-2.0; the trunk's ImageNet weights are BSD-3-Clause.
 
 Differences from the papers:
 - test crops are five fixed ones (corners, centre), their scores averaged; the 2020 paper draws 25 at random, that of 2023
-  does not say. A picture smaller than the crop is enlarged, since mirroring would give the scene-size features new content;
+  does not say. A picture whose shorter side is below the crop's is enlarged to it; the papers do not say what they do;
 - written weights are applied as batched matrix products (same numbers as the public grouped convolutions, any batch size);
 - the last layer has one output an attribute; published models have one.
 """
