@@ -16,7 +16,8 @@ __all__ = ["DeviceLevel", "DeviceRow", "Slice", "devices", "slices"]
 Array = npt.NDArray[np.float64]
 
 FEWEST = 5  # pictures of a scene in a slice, below which its correlations say nothing
-MOST_VALUES = 12  # a numeric column with more different values is cut into quarters
+MOST_VALUES = 12  # a column of whole numbers with more different values is cut into quarters
+MOST_FRACTIONS = 4  # as for whole numbers, where some are not: measured values, hardly ever equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ def slices(
 ) -> tuple[Slice, ...]:
     """The protocol for each value of a column of N strings: condition, device, split, face size, luminance, ...
 
-    Numeric columns with more than 12 different values are cut at their quartiles. An empty value is a slice of its own,
-    `(none)`. The mapping is fitted in each scene inside the slice.
+    Numeric columns with more than 12 different values, 4 where some are fractions, are cut at their quartiles. An empty
+    value is a slice of its own, `(none)`. The mapping is fitted in each scene inside the slice.
     """
     x, y = checked(scores=scores, labels=labels)
     names = np.asarray(scenes, dtype=str).reshape(-1)
@@ -128,7 +129,8 @@ def _labels(values: Sequence[str]) -> list[str]:
     """The slice of each value: the value itself, or its quarter."""
     text = [value.strip() for value in values]
     numbers = [_number(value) for value in text if value]
-    if None in numbers or len(set(numbers)) <= MOST_VALUES:
+    most = MOST_VALUES if all(number is None or number.is_integer() for number in numbers) else MOST_FRACTIONS
+    if None in numbers or len(set(numbers)) <= most:
         return [value or "(none)" for value in text]
     edges = np.quantile(np.array(numbers, dtype=np.float64), [0, 0.25, 0.5, 0.75, 1])
     found = []

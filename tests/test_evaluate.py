@@ -114,6 +114,43 @@ def test_ceilings_without_predictions(tables: Path, capsys: pytest.CaptureFixtur
         run(tables, models=())
 
 
+def test_every_form_tells_what_is_wrong(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the answer is a bare table, warnings go beside it; ceilings alone carry those of the labels."""
+    text = (tables / "labels.csv").read_text() + "lost.jpg,day,nan,0.2,phone0,1\n"
+    (tables / "labels.csv").write_text(text.replace("day/3.jpg,day", "day/3.jpg,"))
+    for form in ("--csv", "--latex"):
+        run(tables, form)
+        captured = capsys.readouterr()
+        assert "1 of 37 labels are not usable numbers: lost.jpg" in captured.err
+        assert "1 of 36 pictures have no scene and count as one scene: day/3.jpg" in captured.err
+        assert "warning" not in captured.out
+    run(tables, "--json", models=())
+    assert json.loads(capsys.readouterr().out)["warnings"][0]["code"] == "bad_label"
+
+
+def test_parts_of_a_split_are_slices(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tables / "Scene Split.csv").write_text("SCENE,SPLIT\nday,Train\nnight,Train\ndusk,Test\n")
+    run(tables, "--json", "--split", "scene", "--part", "both")
+    found = json.loads(capsys.readouterr().out)
+    parts = {s["value"]: (s["n"], s["scenes"]) for s in found["models"][0]["slices"] if s["column"] == "split"}
+    assert parts == {"test": (12, 1), "train": (24, 2)}
+    assert found["labels"]["split"] == "scene split, both"
+
+
+def test_columns_of_one_file_have_rows_of_their_own(tables: Path) -> None:
+    board = tables / "board.csv"
+    rows = (tables / "labels.csv").read_text().replace("mos", "score").replace("std", "detail")
+    (tables / "both.csv").write_text(rows)
+    for options in ((), ("--column", "detail"), ("--label-column", "std")):
+        run(tables, "--leaderboard", str(board), *options, models=("both",))
+    names, splits = columns(board, "model", "split")
+    assert sorted(zip(names, splits, strict=True)) == [
+        ("both", "all"),
+        ("both", "all; ratings: std"),
+        ("both:detail", "all"),
+    ]
+
+
 def test_leaderboard_accumulates_and_replaces(tables: Path) -> None:
     board = tables / "board.csv"
     run(tables, "--leaderboard", str(board), models=("bad",))

@@ -46,6 +46,10 @@ def test_numbers_are_cut_at_quartiles_and_gaps_are_named() -> None:
     assert found[-1].small == 1
     few = slices(x, y, scenes, [str(k % 11) for k in range(400)], column="faces")
     assert [s.value for s in few] == [str(k) for k in range(11)]
+    measured = slices(x[:12], y[:12], ["s"] * 12, [str(20.5 + k / 7) for k in range(12)], column="face_size")
+    assert [(s.value[:2], s.n) for s in measured] == [("Q1", 3), ("Q2", 3), ("Q3", 3), ("Q4", 3)]
+    levels = slices(x, y, scenes, [str(k % 4 / 2) for k in range(400)], column="zoom")
+    assert [s.value for s in levels] == ["0.0", "0.5", "1.0", "1.5"]
 
 
 def test_devices_are_ranked_by_what_is_left_of_the_scene() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
 from pqa.cli.evaluate_text import print_ceilings, print_study
+from pqa.cli.text import plain
 from pqa.data.labels import Labels, read_labels, take_split
-from pqa.data.predictions import read_predictions
+from pqa.data.predictions import Predictions, read_predictions
 from pqa.errors import ConfigurationError
 from pqa.mappings import MAPPINGS
 from pqa.metrics import METRICS
@@ -52,7 +54,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--label-column", metavar="NAME", help="column of the ratings (default: jod, mos, label, score)"
     )
     parser.add_argument("--split", choices=("scene", "device"), help="official split, its file beside the labels")
-    parser.add_argument("--part", choices=("test", "train"), default="test", help="part of the split (%(default)s)")
+    parser.add_argument(
+        "--part",
+        choices=("test", "train", "both"),
+        default="test",
+        help="part of the split; both: all pictures, the parts as slices (%(default)s)",
+    )
     group = parser.add_argument_group("protocol")
     group.add_argument(
         "--mapping", choices=sorted(MAPPINGS), default="raw", help="fitted before PLCC, MAE, RMSE (%(default)s)"
@@ -98,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
     labels = read_labels(args.labels, column=args.label_column)
     split = f"{args.split} split, {args.part}" if args.split else "all"
     if args.split:
-        labels = take_split(labels, args.split, args.part)
+        labels = _both_parts(labels, args.split) if args.part == "both" else take_split(labels, args.split, args.part)
+    if args.label_column:
+        split += f"; ratings: {args.label_column}"
     if not args.predictions:
         return _ceilings(args, labels, split)
     settings = Settings(
@@ -112,9 +121,7 @@ def run(args: argparse.Namespace) -> int:
         shared_scale=args.shared_scale or len(set(labels.scene)) == 1,
         seed=args.seed,
     )
-    found = study(
-        labels, [read_predictions(path, column=args.column) for path in args.predictions], settings, split=split
-    )
+    found = study(labels, [_predictions(path, args.column) for path in args.predictions], settings, split=split)
     if args.report:
         args.report.write_text(html_report(found, images=args.images), encoding="utf-8", errors="backslashreplace")
     if args.leaderboard:
@@ -123,9 +130,22 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(document(found), indent=2, allow_nan=False))
     elif args.csv or args.latex:
         sys.stdout.write(csv_table(found) if args.csv else latex_table(found))
+        for warning in found.warnings:
+            print(f"warning: {plain(warning.message)}", file=sys.stderr)
     else:
         print_study(_console(), found)
     return 0
+
+
+def _both_parts(labels: Labels, split: Literal["scene", "device"]) -> Labels:
+    """All pictures, with a column `split` that names the part of each."""
+    part = {name: each for each in ("test", "train") for name in take_split(labels, split, each).image}
+    return replace(labels, columns={**labels.columns, "split": tuple(part.get(name, "") for name in labels.image)})
+
+
+def _predictions(path: Path, column: str | None) -> Predictions:
+    """Another column than the score is a model of its own, named after both."""
+    return read_predictions(path, column=column, name=f"{path.stem}:{column}" if column else None)
 
 
 def _console() -> Console:
@@ -142,7 +162,12 @@ def _ceilings(args: argparse.Namespace, labels: Labels, split: str) -> int:
         raise ConfigurationError(f"{labels.source}: without --predictions a column with the ratings' s.d. is needed")
     ceilings, warnings = ceilings_of(labels, args.seed)
     if args.json:
-        document = {"labels": labels.source.name, "split": split, "noise_ceiling": [asdict(each) for each in ceilings]}
+        document = {
+            "labels": labels.source.name,
+            "split": split,
+            "noise_ceiling": [asdict(each) for each in ceilings],
+            "warnings": [asdict(each) for each in (*labels.warnings, *warnings)],
+        }
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
         print_ceilings(_console(), labels, split, ceilings, [*labels.warnings, *warnings])

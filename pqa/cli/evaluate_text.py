@@ -138,7 +138,7 @@ def _beyond(console: Console, study: Study, model: Model) -> None:
         d = model.devices
         left = f", {len(d.left_out)} with too few pictures left out" if d.left_out else ""
         lines.append(
-            f"devices: SRCC {d.srcc:.3f}, PLCC {d.plcc:.3f}, KRCC {d.krcc:.3f} over {len(d.rows)} devices{left}"
+            f"devices: SRCC {number(d.srcc)}, PLCC {number(d.plcc)}, KRCC {number(d.krcc)} over {len(d.rows)} devices{left}"
         )
     if model.pooled and model.pooled.outlier_ratio is not None:
         p = model.pooled

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pqa import calibration as cal
 from pqa.data.labels import Labels
 from pqa.data.predictions import Predictions, common
+from pqa.data.tables import some
 from pqa.errors import DataError, unknown_key
 from pqa.labelnoise import Ceiling, Noise, label_noise, noise_ceiling
 from pqa.metrics import Evaluation, MainScore, main_score
@@ -89,7 +90,7 @@ def study(labels: Labels, predictions: Sequence[Predictions], settings: Settings
     names = _distinct([each.name for each in predictions])
     joined, aligned, warnings = common(labels, [replace(p, name=n) for p, n in zip(predictions, names, strict=True)])
     settings, few = _resampling(settings, len(set(joined.scene)))
-    warnings = [*labels.warnings, *(w for each in aligned for w in each.warnings), *warnings, *few]
+    warnings = [*labels.warnings, *(w for each in aligned for w in each.warnings), *warnings, *few, *_unnamed(joined)]
     models = []
     for each in aligned:
         model, found = _model(joined, each, settings)
@@ -121,6 +122,13 @@ def _resampling(settings: Settings, scenes: int) -> tuple[Settings, list[Warn]]:
             Warn("few_scenes", f"{scenes} scenes: intervals and tests over scenes are rough below {FEW_SCENES}")
         ]
     return settings, []
+
+
+def _unnamed(labels: Labels) -> list[Warn]:
+    """Pictures whose cell in the scene column is empty."""
+    lost = [name for name, scene in zip(labels.image, labels.scene, strict=True) if not scene]
+    text = f"{len(lost)} of {len(labels)} pictures have no scene and count as one scene: {some(lost)}"
+    return [Warn("unnamed_scene", text)] if lost else []
 
 
 def ceilings_of(labels: Labels, seed: int = 0) -> tuple[tuple[Ceiling, ...], list[Warn]]:

@@ -140,7 +140,7 @@ def _latex(text: str) -> str:
 def add_to_leaderboard(study: Study, path: Path) -> None:
     """Add the study's models to a CSV file, best score first within one set of labels, split and mapping.
 
-    The same predictions on the same labels take their old row's place. The file appears whole or not at all. Raises
+    The same predictions under the same name take their old row's place. The file appears whole or not at all. Raises
     DataError for a file that is no leaderboard.
     """
     columns = [*LEADERBOARD, *METRICS, "score_low", "score_high", "date"]
@@ -152,7 +152,7 @@ def add_to_leaderboard(study: Study, path: Path) -> None:
         rows = [{name: table.columns[name][k] for name in columns} for k in range(len(table))]
     for model in study.models:
         row = _row(study, model)
-        same = ("labels", "split", "mapping", "file_sha256")
+        same = ("labels", "split", "mapping", "model", "file_sha256")
         rows = [old for old in rows if any(old[name] != row[name] for name in same)] + [row]
     rows.sort(key=lambda row: (row["labels"], row["split"], row["mapping"], -float(row["score"])))
     text = io.StringIO()
