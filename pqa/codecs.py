@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
 from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
@@ -29,7 +29,7 @@ Pixels = npt.NDArray[np.uint8]
 
 FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"})
 
-SUBFILE_TYPE, BITS_PER_SAMPLE, DNG_VERSION = 254, 258, 50706
+SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, DNG_VERSION = 254, 258, 262, 50706
 """TIFF tags."""
 
 FLIPPED_X, FLIPPED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
@@ -89,6 +89,8 @@ def _typed(doing: str) -> Iterator[None]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"the header promises too many pixels: {error}") from error
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"{doing} failed: damaged, or of a kind that is not read here") from error
     except Exception as error:  # decoders raise whatever they like on hostile files
         raise UnreadableImage(f"{doing} failed: {type(error).__name__}: {str(error)[:200]}") from error
 
@@ -134,6 +136,9 @@ def header(data: bytes, name: str) -> Header:
         width, height = image.size
         if name == "TIFF":
             _refuse_raw(image, data)
+            photometric = image.tag_v2.get(PHOTOMETRIC)  # type: ignore[attr-defined]
+            if _deep(image, data, name) and photometric not in (1, 2):
+                raise UnsupportedImage("16-bit TIFF is read as RGB or black-is-zero grey only; save it as one of them")
         # Pillow and OpenCV turn TIFF upright themselves, and Pillow gives its size as displayed.
         orientation = 1 if name == "TIFF" else _orientation(image, data)
         deep = _deep(image, data, name)

@@ -97,6 +97,25 @@ def test_bad_tables_are_named(rated, tmp_path, change, says):
         biq2021.read(tmp_path)
 
 
+def test_a_cache_of_other_pictures_is_not_used(rated, trained, tmp_path, capsys):
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "images").symlink_to(rated / "images")
+    (few / "train.csv").write_text("\n".join((rated / "train.csv").read_text().splitlines()[:30]))
+    arguments = [
+        "train",
+        "--data",
+        str(few),
+        "--out",
+        str(tmp_path / "out"),
+        "--cache",
+        str(trained / "cache"),
+        "--smoke",
+    ]
+    assert main(arguments) == 2
+    assert "cut for other pictures" in capsys.readouterr().err
+
+
 def test_wrong_use_is_one_line(rated, tmp_path, capsys):
     assert main(["train", "--recipe", "scene_gat", "--data", str(rated), "--out", str(tmp_path)]) == 2
     assert "did you mean 'scene_gate'" in capsys.readouterr().err

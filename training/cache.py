@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from pqa import imaging
 from pqa.data import camera
 from pqa.data.duplicates import duplicate_groups, thumbnail
 from pqa.data.parts import Part, parts
+from pqa.errors import DataError
 from pqa.runtime.detectors import load_detector
 from pqa.spec import ViewSpec
 from pqa.types import Face
@@ -142,6 +143,13 @@ def _cut(job: tuple[Item, int, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[st
     return rows, arrays
 
 
+def _key(items: Sequence[Item], views: tuple[ViewSpec, ...], versions: Callable[[Item, Part], int], seed: int) -> str:
+    """Hash of all that a cache depends on, but for the contents of the pictures."""
+    counts = [[versions(item, part) for part in get_args(Part)] for item in items]
+    about = [[repr(item) for item in items], [repr(view) for view in views], counts, sorted(camera.FAULTS), seed]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+
 def _thumbnail(path: Path) -> npt.NDArray[np.float32]:
     return thumbnail(imaging.open(path))
 
@@ -156,8 +164,18 @@ def build(
     workers: int,
     on_done: Callable[[], None] = lambda: None,
 ) -> Cache:
-    """Cut the views of `items` into `folder`. `versions` says how many faulted versions a picture gets."""
+    """Cut the views of `items` into `folder`, or open what is there. `versions` says how many versions a picture gets.
+
+    Raises DataError when the folder holds the views of other pictures, views or versions.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    key = _key(items, views, versions, seed)
+    if (folder / "samples.json").is_file():
+        if (folder / "key").read_text() != key:
+            raise DataError(
+                f"{folder}: holds views cut for other pictures or settings; remove it or name another --cache"
+            )
+        return Cache.open(folder)
     with ProcessPoolExecutor(workers) as pool:
         groups = duplicate_groups(list(pool.map(_thumbnail, [item.path for item in items], chunksize=16)))
         division = parts([item.path.name for item in items], groups)
@@ -179,5 +197,6 @@ def build(
             on_done()
     for store in stores.values():
         store.flush()  # type: ignore[attr-defined]
+    (folder / "key").write_text(key)
     (folder / "samples.json").write_text(json.dumps([asdict(sample) for sample in samples]))
     return Cache.open(folder)

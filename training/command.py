@@ -13,7 +13,7 @@ from rich.progress import Progress
 from pqa.data import biq2021
 from pqa.errors import unknown_key
 from pqa.runtime.session import available_cpus
-from training.cache import Cache, Item, build
+from training.cache import Item, build
 from training.fit import Origin, build_model, fit
 from training.recipes import RECIPES
 
@@ -47,21 +47,17 @@ def run(args: argparse.Namespace) -> int:
     recipe = dataclasses.replace(recipe, **changes)
     items = [Item(row.path, row.mos, row.subset, row.portrait) for row in rows]
     folder = args.cache or args.out / "cache"
-    if (folder / "samples.json").is_file():
-        cache = Cache.open(folder)
-    else:
-        views = build_model(recipe).views
-        with Progress(disable=not sys.stderr.isatty()) as progress:
-            task = progress.add_task("cutting views", total=len(items))
-            cache = build(
-                items,
-                views,
-                folder,
-                versions=recipe.versions,
-                seed=recipe.seed,
-                workers=available_cpus(),
-                on_done=lambda: progress.advance(task),
-            )
+    with Progress(disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("cutting views", total=len(items))
+        cache = build(
+            items,
+            build_model(recipe).views,
+            folder,
+            versions=recipe.versions,
+            seed=recipe.seed,
+            workers=available_cpus(),
+            on_done=lambda: progress.advance(task),
+        )
     data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
     provenance = {"train.csv sha256": hashlib.sha256((args.data / "train.csv").read_bytes()).hexdigest()}
     path = fit(recipe, cache, args.out, Origin(data, LICENCE, provenance))

@@ -22,6 +22,7 @@ __all__ = ["PICTURES", "RAWS", "Inputs", "collect"]
 
 PICTURES = frozenset(
     {".avif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+    | {".bmp", ".gif", ".jp2", ".psd"}  # not taken, but said so instead of being passed over
 )
 RAWS = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl"}

@@ -29,6 +29,7 @@ def write_answer(answer: Answer, path: Path) -> None:
     in place of an older one. Raises ConfigurationError for another suffix, MissingExtra for Parquet without pyarrow.
     """
     content = check_out(path)(answer)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
@@ -46,6 +47,8 @@ def check_out(path: Path) -> Callable[[Answer], bytes]:
             import pyarrow.parquet  # noqa: F401
         except ImportError as error:
             raise MissingExtra("pyarrow", "parquet") from error
+    if next(folder for folder in path.absolute().parents if folder.exists()).is_file():
+        raise ConfigurationError(f"{path}: its folder is a file")
     return FORMATS[path.suffix.lower()]
 
 

@@ -96,6 +96,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.out:
         check_out(args.out)
+    if args.copy_to and args.copy_to.is_file():
+        raise ConfigurationError(f"--copy-to {args.copy_to}: expected a folder, this is a file")
 
 
 def _write(args: argparse.Namespace, ranking: Ranking, inputs: Inputs) -> None:

@@ -12,7 +12,7 @@ FLAGS: dict[str, str] = {
     "no_face": "no face found, judged as a whole",
     "many_faces": "several faces, the largest one judged",
     "small_face": "small face",
-    "out_of_distribution": "unlike the pictures the model was trained on",
+    "first_frame": "several frames or pages, the first one judged",
     "untrained_model": "untrained model",
 }
 

@@ -88,13 +88,21 @@ class Predictor:
         used = tuple(replace(face, used=index == 0) for index, face in enumerate(faces))
         return Prepared(
             Facts(
-                picture.sha256, width, height, used, measures.reasons(measured), self._flags(faces), asdict(measured)
+                picture.sha256,
+                width,
+                height,
+                used,
+                measures.reasons(measured),
+                self._flags(faces, picture.frames),
+                asdict(measured),
             ),
             views,
         )
 
-    def _flags(self, faces: Sequence[Face]) -> tuple[str, ...]:
+    def _flags(self, faces: Sequence[Face], frames: int) -> tuple[str, ...]:
         flags = []
+        if frames > 1:
+            flags.append("first_frame")
         if not faces:
             flags.append("no_face")
         elif faces[0].side < SMALL_FACE:
@@ -150,14 +158,19 @@ class Predictor:
     def compose(
         self, id: str, scene: str, prediction: Prediction, *, attribute: str, scene_vector: Array | None = None
     ) -> Score:
-        """One row of the answer. `scene_vector` (S,) replaces the picture's own posterior where the model has scenes."""
+        """One row of the answer. `scene_vector` (S,) replaces the picture's own posterior where the model has scenes.
+
+        Both are mixed here and in the same way, so that a set of one picture scores like the picture alone.
+        """
         if attribute not in self.spec.attributes:
             raise ConfigurationError(
                 f"model {self.spec.name} knows the attributes {', '.join(self.spec.attributes)}, got {attribute!r}"
             )
         values, probabilities = prediction.score, prediction.scene_probabilities
         if scene_vector is not None and prediction.score_by_scene is not None:
-            values, probabilities = scene_vector @ prediction.score_by_scene, scene_vector
+            probabilities = scene_vector
+        if probabilities is not None and prediction.score_by_scene is not None:
+            values = probabilities @ prediction.score_by_scene
         std = prediction.std
         attributes = {
             name: Estimate(float(values[i]), None if std is None else float(std[i]))

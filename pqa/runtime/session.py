@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 from typing import Any
 
-from pqa.errors import ConfigurationError, MissingExtra, ModelError, unknown_key
+from pqa.errors import ConfigurationError, ModelError, unknown_key
 
 __all__ = ["PROVIDERS", "available_cpus", "onnxruntime", "open_session"]
 
@@ -30,8 +30,8 @@ def installed_builds() -> list[str]:
 def onnxruntime() -> Any:
     """The onnxruntime module.
 
-    Raises MissingExtra when no build is installed and ConfigurationError when both are: they overwrite each other's
-    files, and which one answers is then a matter of luck.
+    Raises ConfigurationError when no build is installed, and when both are: they overwrite each other's files, and
+    which one answers is then a matter of luck.
     """
     builds = installed_builds()
     if len(builds) > 1:
@@ -43,7 +43,9 @@ def onnxruntime() -> Any:
     try:
         import onnxruntime as module
     except ImportError as error:
-        raise MissingExtra("onnxruntime", "cpu] or pqa[gpu") from error
+        raise ConfigurationError(
+            "onnxruntime is not installed; install one of its builds: pip install 'pqa[cpu]' or pip install 'pqa[gpu]'"
+        ) from error
     return module
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pqa.errors import ConfigurationError, ModelError, ModelNotFound, PqaError, UntrainedModel
+from pqa.errors import ConfigurationError, ModelError, ModelNotFound, PqaError, UntrainedModel, unknown_key
+from pqa.runtime.detectors import DETECTORS
 from pqa.runtime.session import open_session
-from pqa.spec import SPEC_KEY, ModelSpec
+from pqa.spec import SPEC_KEY, ModelSpec, ViewSpec
 from pqa.types import ModelInfo, Scale
+from pqa.views import view_row
 
 __all__ = ["DEFAULT_MODEL", "SHIPPED", "Entry", "Model", "ModelStore", "load_model"]
 
@@ -78,14 +80,58 @@ def load_model(path: Path, *, provider: str = "cpu", threads: int = 1) -> Model:
 
 
 def _check_graph(spec: ModelSpec, session: Any, path: Path) -> None:
-    """The graph must take the spec's views and give at least `score`."""
-    inputs = {node.name for node in session.get_inputs()}
-    wanted = {view.name for view in spec.views}
-    if inputs != wanted:
-        raise ModelError(f"{path}: its spec names the views {sorted(wanted)}, its graph takes {sorted(inputs)}")
-    outputs = {node.name for node in session.get_outputs()}
+    """The graph must take the spec's views and give `score`, all in the shapes that the spec promises."""
+    for view in spec.views:
+        try:
+            vector = view_row(view).vector
+        except ConfigurationError as error:
+            raise ModelError(f"{path}: {error}") from error
+        if len(view.size) != (1 if vector else 2) or (not vector and not len(view.mean) == len(view.std) == 3):
+            raise ModelError(f"{path}: view {view.name!r} has size {view.size}, mean {view.mean} and std {view.std}")
+        if view.short_side < 0:
+            raise ModelError(f"{path}: view {view.name!r} has a negative short_side, {view.short_side}")
+    if spec.detector not in DETECTORS:
+        raise ModelError(f"{path}: {unknown_key(spec.detector, DETECTORS, 'detector')}")
+    if not (spec.calibration.std_scale > 0 and spec.calibration.win_slope > 0):
+        raise ModelError(f"{path}: expected positive constants of calibration, got {spec.calibration}")
+    inputs = {view.name: _input_shape(view) for view in spec.views}
+    _compare(path, "takes", inputs, {node.name: tuple(node.shape[1:]) for node in session.get_inputs()})
+    attributes, scenes = len(spec.attributes), len(spec.scenes)
+    known = {
+        "score": (attributes,),
+        "std": (attributes,),
+        "scene_probabilities": (scenes,),
+        "score_by_scene": (scenes, attributes),
+        "branches": (len(spec.branches),),
+        "gate": (),
+    }
+    outputs = {node.name: tuple(node.shape[1:]) for node in session.get_outputs()}
     if "score" not in outputs:
         raise ModelError(f"{path}: expected an output named 'score', got {sorted(outputs)}")
+    _compare(path, "gives", {name: known.get(name, shape) for name, shape in outputs.items()}, outputs)
+
+
+def _input_shape(view: ViewSpec) -> tuple[int, ...]:
+    if len(view.size) == 1:
+        return view.size
+    return (3, *view.size) if view.crops == 1 else (view.crops, 3, *view.size)
+
+
+def _compare(
+    path: Path, verb: str, wanted: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[Any, ...]]
+) -> None:
+    """Names must agree, and shapes behind the batch axis where the graph states them in numbers."""
+    if wanted.keys() != found.keys():
+        raise ModelError(f"{path}: its spec names {sorted(wanted)}, its graph {verb} {sorted(found)}")
+    for name, shape in wanted.items():
+        stated = found[name]
+        same = len(stated) == len(shape) and all(
+            not isinstance(edge, int) or edge == want for edge, want in zip(stated, shape, strict=True)
+        )
+        if not same:
+            raise ModelError(
+                f"{path}: by its spec {name!r} has the shape {shape} behind the batch, its graph {verb} {stated}"
+            )
 
 
 class ModelStore:
