@@ -6,6 +6,7 @@ python -m training.card --model MODEL.onnx --data BIQ2021 --cache RUN/cache > pq
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,8 +19,10 @@ import pqa
 from pqa import imaging, nss
 from pqa.data import biq2021
 from pqa.data.parts import Part
+from pqa.runtime.predictor import Predictor
 from pqa.types import Score
 from training.cache import Cache, Sample
+from training.data import view_tensors
 
 __all__ = ["main"]
 
@@ -144,6 +147,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen_rows = [row for row, is_portrait in zip(rows, portrait, strict=True) if is_portrait]
     for name, values in _baselines(cache, chosen_rows, [paths[s.name] for s in samples if s.portrait]):
         print(_line(name, values, mos[portrait], on_scale=name.startswith("ridge")))
+    print("\nSimulated faults at half strength or more, on portraits of the choose part:\n")
+    print("| fault | n | scores below its sound picture | mean fall |\n|---|---|---|---|")
+    for fault, falls in sorted(_falls(cache, assessor.predictor).items()):
+        print(f"| {fault} | {len(falls)} | {np.mean(np.array(falls) > 0):.2f} | {np.mean(falls):.3f} |")
     calibration = spec.calibration
     print(
         f"\nSpreads are the graph's times {calibration.std_scale:.3f}, win probabilities use the slope "
@@ -155,6 +162,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"On the report part's portraits the standardised error has the root mean square {_rms(error / std, portrait):.3f}."
     )
     return 0
+
+
+def _falls(cache: Cache, predictor: Predictor) -> dict[str, list[float]]:
+    """How far each fault lowers the score (of the first attribute) of portraits in the choose part."""
+    views = predictor.spec.views
+
+    @functools.cache
+    def score(row: int) -> float:
+        tensors = view_tensors(cache, views, row)
+        feed = {view.name: tensor.numpy()[None] for view, tensor in zip(views, tensors, strict=True)}
+        return float(predictor.model.session.run(["score"], feed)[0][0, 0])
+
+    falls: dict[str, list[float]] = {}
+    for row, sample in enumerate(cache.samples):
+        if sample.part == "choose" and sample.portrait and sample.fault and sample.strength >= 0.5:
+            falls.setdefault(sample.fault, []).append(score(sample.base) - score(row))
+    return falls
 
 
 def _parameters(model: Path) -> int:
