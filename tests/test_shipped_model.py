@@ -59,7 +59,7 @@ def test_golden_scores(assessor, shots, name):
     np.testing.assert_allclose(got, GOLDEN[name], atol=TOLERANCE)
 
 
-# Not among them: wrong white balance, smear and haze, which the card's table shows to be told less surely.
+# Not among them: mild softness and haze, and wrong white balance and smear, which the card's table shows told least surely.
 CLEAR = ("out-of-focus", "shaken", "high-iso", "too-dark", "too-bright", "messenger-copy", "over-sharpened")
 
 
