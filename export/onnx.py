@@ -18,7 +18,7 @@ from torch import nn
 from pqa.errors import ModelError
 from pqa.spec import SPEC_KEY, ModelSpec, Parity
 
-__all__ = ["TOLERANCE", "export"]
+__all__ = ["TOLERANCE", "export", "forget_traces"]
 
 TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime and torch, as a share of torch's spread of scores over the proof pictures."""
@@ -52,6 +52,7 @@ def export(model: nn.Module, spec: ModelSpec, proof: Batch, path: Path) -> Model
         )
         expected = [output.numpy() for output in model(*tensors)]
     proto = program.model_proto
+    forget_traces(proto)
     spec = dataclasses.replace(spec, parity=_parity(proto, names, proof, list(model.outputs), expected))
     entry = proto.metadata_props.add()
     entry.key, entry.value = SPEC_KEY, spec.to_json()
@@ -59,6 +60,13 @@ def export(model: nn.Module, spec: ModelSpec, proof: Batch, path: Path) -> Model
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(proto, path)
     return spec
+
+
+def forget_traces(proto: onnx.ModelProto) -> None:
+    """Drop what the exporter notes of the code and the machine it ran on: stack traces with paths."""
+    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
 
 
 def _parity(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from serving import serving
+from test_imaging import STORED
 
 import pqa
 from pqa import imaging
@@ -49,7 +50,13 @@ def test_file_and_card():
     assert entry.model.spec.parity.max_difference <= 1e-4 * entry.model.spec.parity.spread
     card = (SHIPPED / "scene_gate.md").read_text()
     assert entry.model.info.sha256 in card
+    assert f"{entry.model.bytes / 1e6:.1f} MB" in (SHIPPED.parents[1] / "README.md").read_text()
     assert "nobody rated detail and exposure" in card.lower()
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.onnx")), ids=lambda path: path.stem)
+def test_shipped_files_know_nothing_of_the_machine_they_were_made_on(path):
+    assert not any(trace in path.read_bytes() for trace in (b"site-packages", b'File "', b"stack_trace"))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -97,9 +104,8 @@ def test_one_score_through_every_interface(assessor, shots, tmp_path, capsys):
 
 
 def test_eight_orientations_score_the_same(assessor, shots):
-    stored = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, 1), 8: lambda a: np.rot90(a, -1)}
     scores = set()
-    for orientation, turn in stored.items():
+    for orientation, turn in STORED.items():
         tags = Image.Exif()
         tags[0x0112] = orientation
         buffer = io.BytesIO()
