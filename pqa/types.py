@@ -107,6 +107,7 @@ class Score:
     status: Status = "ok"
     measurements: Mapping[str, float | None] = field(default_factory=dict)
     """What was measured on picture and face, in the units of `pqa.measures.Measurements`; no part of the score."""
+    device: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import sys
@@ -73,6 +74,12 @@ def test_csv_reads_back_to_the_same_numbers(tmp_path: Path) -> None:
     assert [row["rank"] for row in rows] == ["1", "2", "3", "1"]
     assert rows[3]["score_std"] == rows[3]["relative_quality"] == rows[0]["exposure_std"] == ""
     assert (rows[0]["flags"], rows[0]["reasons"]) == ("no_face", "face_blur noise")
+
+
+def test_csv_names_devices_where_they_are_known(tmp_path: Path) -> None:
+    write_answer([dataclasses.replace(THREE[0], device="phone"), THREE[1]], tmp_path / "p.csv")
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["device"] for row in rows] == ["phone", ""]
 
 
 def test_csv_of_scores_keeps_input_order_without_ranks(tmp_path: Path) -> None:

@@ -60,11 +60,13 @@ def table(answer: Answer) -> list[Row]:
     """One flat row a scored picture, in the answer's order: image, scene, place, score, then each attribute and its spread.
 
     Pictures without a score have no row: a table of predictions holds predictions only. `flags` and `reasons` are codes
-    separated by blanks; `rank`, `tie_group` and `relative_quality` are there for rankings only.
+    separated by blanks; `device` is there where any picture has one, `rank`, `tie_group` and `relative_quality` for
+    rankings only.
     """
     rows = _scores(answer)
     attributes = list(dict.fromkeys(name for row in rows for name in row.attributes))
-    return [_row(row, attributes) for row in rows]
+    devices = any(row.device is not None for row in rows)
+    return [_row(row, attributes, devices=devices) for row in rows]
 
 
 def copy_top(
@@ -126,8 +128,10 @@ def _scores(answer: Answer) -> list[Score]:
     return [row for row in answer if isinstance(row, Score)]
 
 
-def _row(row: Score, attributes: Sequence[str]) -> Row:
+def _row(row: Score, attributes: Sequence[str], *, devices: bool) -> Row:
     cells: Row = {"image": row.id, "scene": row.scene}
+    if devices:
+        cells["device"] = row.device
     if isinstance(row, RankedScore):
         cells |= {"rank": row.rank, "tie_group": row.tie_group}
     cells |= {"score": row.score, "score_std": row.score_std}

@@ -70,9 +70,7 @@ def score_rows(
     return [
         outcome
         if isinstance(outcome, Unscored)
-        else predictor.compose(
-            image.id, image.scene, outcome, attribute=attribute, scene_vector=vectors.get(image.scene)
-        )
+        else predictor.compose(image, outcome, attribute=attribute, scene_vector=vectors.get(image.scene))
         for image, outcome in items
     ]
 

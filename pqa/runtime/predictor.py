@@ -16,7 +16,7 @@ from pqa import imaging, measures
 from pqa.errors import ConfigurationError, ModelError
 from pqa.runtime.detectors import Detector, load_detector
 from pqa.runtime.store import Model
-from pqa.types import Estimate, Face, ImageSource, Reason, Score
+from pqa.types import Estimate, Face, Image, ImageSource, Reason, Score
 from pqa.views import make_view
 
 __all__ = ["Facts", "Prediction", "Predictor", "Prepared"]
@@ -156,7 +156,7 @@ class Predictor:
         return vector
 
     def compose(
-        self, id: str, scene: str, prediction: Prediction, *, attribute: str, scene_vector: Array | None = None
+        self, image: Image, prediction: Prediction, *, attribute: str, scene_vector: Array | None = None
     ) -> Score:
         """One row of the answer. `scene_vector` (S,) replaces the picture's own posterior where the model has scenes.
 
@@ -178,8 +178,8 @@ class Predictor:
         }
         scenes = {} if probabilities is None else dict(zip(self.spec.scenes, map(float, probabilities), strict=True))
         return Score(
-            id=id,
-            scene=scene,
+            id=image.id,
+            scene=image.scene,
             score=attributes[attribute].score,
             score_std=attributes[attribute].std,
             joint_score=None,
@@ -193,4 +193,5 @@ class Predictor:
             reasons=prediction.facts.reasons,
             flags=prediction.facts.flags,
             measurements=prediction.facts.measurements,
+            device=image.device,
         )
