@@ -50,7 +50,7 @@ def main(model: str = "default") -> None:
     for _ in range(ROUNDS):
         source = timed("open", lambda: imaging.open(data))
         timed("decode", lambda: source.reduced(480))  # noqa: B023 - called at once
-        faces = timed("faces", lambda: predictor._detector.detect(source))  # noqa: B023
+        faces = timed("faces", lambda: predictor.detector.detect(source))  # noqa: B023
         for view in predictor.spec.views:
             timed(f"view {view.name}", lambda: make_view(source, faces[0], view))  # noqa: B023
         timed("measures", lambda: measures.measure(source, faces[0]))  # noqa: B023

@@ -74,13 +74,13 @@ class Predictor:
         self.model = model
         self.spec = model.spec
         self.limits = limits
-        self._detector = detector or load_detector(model.spec.detector)
+        self.detector = detector or load_detector(model.spec.detector)
         self._outputs = [node.name for node in model.session.get_outputs()]
 
     def prepare(self, source: ImageSource) -> Prepared:
         """Decode, find faces, cut views, measure. Raises an InputError that says what is wrong with the picture."""
         picture = imaging.open(source, self.limits)
-        faces = self._detector.detect(picture)
+        faces = self.detector.detect(picture)
         main = faces[0] if faces else None
         views = {view.name: make_view(picture, main, view) for view in self.spec.views}
         measured = measures.measure(picture, main)
