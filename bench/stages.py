@@ -47,17 +47,20 @@ def main(model: str = "default") -> None:
         times.setdefault(name, []).append(1000 * (time.perf_counter() - start))
         return result
 
-    for _ in range(ROUNDS):
+    def one_round() -> None:
         source = timed("open", lambda: imaging.open(data))
-        timed("decode", lambda: source.reduced(480))  # noqa: B023 - called at once
-        faces = timed("faces", lambda: predictor.detector.detect(source))  # noqa: B023
+        timed("decode", lambda: source.reduced(480))
+        faces = timed("faces", lambda: predictor.detector.detect(source))
         for view in predictor.spec.views:
-            timed(f"view {view.name}", lambda: make_view(source, faces[0], view))  # noqa: B023
-        timed("measures", lambda: measures.measure(source, faces[0]))  # noqa: B023
-        timed("hash", lambda: source.sha256)  # noqa: B023
+            timed(f"view {view.name}", lambda view=view: make_view(source, faces[0], view))
+        timed("measures", lambda: measures.measure(source, faces[0]))
+        timed("hash", lambda: source.sha256)
         prepared = timed("prepare, whole", lambda: predictor.prepare(data))
-        timed("graph", lambda: predictor.infer([prepared]))  # noqa: B023
+        timed("graph", lambda: predictor.infer([prepared]))
         timed("prepare and graph", lambda: predictor.infer([predictor.prepare(data)]))
+
+    for _ in range(ROUNDS):
+        one_round()
     print(f"12 megapixels, {len(data) / 2**20:.1f} MiB, median of {ROUNDS}\n\n| stage | ms |\n|---|---|")
     for name, values in times.items():
         print(f"| {name} | {statistics.median(values):.1f} |")

@@ -44,7 +44,7 @@ def check_out(path: Path) -> Callable[[Answer], bytes]:
         raise unknown_key(path.suffix.lower(), FORMATS, f"kind of table ({path})")
     if path.suffix.lower() == ".parquet":
         try:
-            import pyarrow.parquet  # noqa: F401
+            import pyarrow.parquet  # noqa: F401 - only asked whether it is there
         except ImportError as error:
             raise MissingExtra("pyarrow", "parquet") from error
     if next(folder for folder in path.absolute().parents if folder.exists()).is_file():
