@@ -1,8 +1,9 @@
 """Several windows of one picture: test-time positions, RQ-Net's fragments, dense and strided patches. Functions of pixels.
 
 Fragments: Wu et al., "FAST-VQA: Efficient End-to-end Video Quality Assessment with Fragment Sampling" (2022), as RQ-Net
-uses them in "Deep Portrait Quality Assessment. A NTIRE 2024 Challenge Survey" (2024). Where those draw at random, every
-position here is fixed, so that equal pixels give equal tensors; only `enlarged` enlarges (elsewhere see `mirrored`).
+uses them in "Deep Portrait Quality Assessment. A NTIRE 2024 Challenge Survey" (2024). Every position here is fixed, so that
+equal pixels give equal tensors, unless training hands over a generator to draw from, as those papers do; only `enlarged`
+enlarges (elsewhere see `mirrored`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
 
 Pixels = npt.NDArray[np.uint8]
 Position = tuple[float, float]
+Rng = np.random.Generator
 
 STRIDE = 32
 """Pixels between neighbouring windows of `strided`, as LIQE cuts them."""
@@ -78,33 +80,39 @@ def squashed(rgb: Pixels, side: int) -> Pixels:
     return np.array(Image.fromarray(rgb).resize((wide, high), FILTER))
 
 
-def windows(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
-    """`count` windows of `size` (height, width) at their `positions`: (count, height, width, 3)."""
+def windows(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None = None) -> Pixels:
+    """`count` windows of `size` (height, width) at their `positions`, or drawn: (count, height, width, 3)."""
     rgb = mirrored(rgb, size)
     down, right = rgb.shape[0] - size[0], rgb.shape[1] - size[1]
-    corners = [(round(y * down), round(x * right)) for y, x in positions(count)]
+    places = positions(count) if draw is None else draw.random((count, 2))
+    corners = [(round(y * down), round(x * right)) for y, x in places]
     return np.stack([rgb[top : top + size[0], left : left + size[1]] for top, left in corners])
 
 
-def _lines(length: int, side: int, position: float) -> npt.NDArray[np.int64]:
-    """The rows (or columns) that fragments take from `length` of them: `side` in all, GRID equal runs, one a cell."""
+def _lines(length: int, side: int, position: float | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The rows (or columns) that fragments take from `length` of them: `side` in all, GRID equal runs, one a cell.
+
+    `position` is that of every run in the room of its cell, or of each, (GRID,).
+    """
     patch = side // GRID
     edges = np.arange(GRID + 1) * length // GRID
     first = edges[:-1] + np.rint(position * (np.diff(edges) - patch)).astype(np.int64)
     return (first[:, None] + np.arange(patch)).ravel()
 
 
-def fragments(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
+def fragments(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None = None) -> Pixels:
     """`count` mosaics of `size` (height, width): one native patch from each cell of the GRID x GRID grid, joined.
 
-    Mosaic k takes each patch at `positions(count)[k]` of its cell. Returns (count, height, width, 3). Raises
-    ConfigurationError for a size that GRID does not divide.
+    Mosaic k takes each patch at `positions(count)[k]` of its cell; drawn, each row and each column of cells has its own
+    position, as in RQ-Net's code. Returns (count, height, width, 3). Raises ConfigurationError for a size that GRID does not
+    divide.
     """
     if size[0] % GRID or size[1] % GRID:
         raise ConfigurationError(f"the size of a fragments view must be a multiple of {GRID}, got {size}")
     rgb = mirrored(rgb, size)
-    places = [(_lines(rgb.shape[0], size[0], y), _lines(rgb.shape[1], size[1], x)) for y, x in positions(count)]
-    return np.stack([rgb[np.ix_(rows, columns)] for rows, columns in places])
+    places = positions(count) if draw is None else draw.random((count, 2, GRID))
+    lines = [(_lines(rgb.shape[0], size[0], y), _lines(rgb.shape[1], size[1], x)) for y, x in places]
+    return np.stack([rgb[np.ix_(rows, columns)] for rows, columns in lines])
 
 
 def lattice(count: int, high: int, wide: int) -> tuple[int, int]:
@@ -113,8 +121,13 @@ def lattice(count: int, high: int, wide: int) -> tuple[int, int]:
     return min(pairs, key=lambda pair: abs(math.log(pair[1] / pair[0] * high / wide)))
 
 
-def dense(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
-    """`count` windows of `size` on an even lattice that reaches all edges, row by row: (count, height, width, 3)."""
+def dense(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None = None) -> Pixels:
+    """`count` windows of `size` on an even lattice that reaches all edges, row by row: (count, height, width, 3).
+
+    Drawn, they lie anywhere.
+    """
+    if draw is not None:
+        return windows(rgb, size, count, draw)
     rgb = mirrored(rgb, size)
     rows, columns = lattice(count, *rgb.shape[:2])
     tops, lefts = _starts(rgb.shape[0] - size[0], rows), _starts(rgb.shape[1] - size[1], columns)

@@ -1,8 +1,9 @@
 """Views: the tensors a model asks for, cut from a `Source`.
 
-The only place where pixels become tensors; training, export parity, the service and the command line all come through
-`make_view`. A view enlarges only where its spec says so, for a published protocol that does: elsewhere a picture of fewer
-pixels than the tensor is continued by mirroring, since interpolation would look like blur.
+The only place where pixels become tensors; training, export parity, the service and the command line all come through it.
+Training hands over a generator, from which windows and patches then draw their places; without one they are fixed. A view
+enlarges only where its spec says so, for a published protocol that does: elsewhere a picture of fewer pixels than the
+tensor is continued by mirroring, since interpolation would look like blur.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = ["VIEWS", "ViewRow", "crop_box", "make_view", "normalise", "view_row"]
 Pixels = npt.NDArray[np.uint8]
 Tensor = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
+Rng = np.random.Generator
 
 
 def crop_box(rule: CropRule, face: Face | None, width: int, height: int) -> Box:
@@ -68,12 +70,14 @@ def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> 
     return window
 
 
-def _global(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
-    """The picture reduced to `short_side` (default: the view's), windowed about the face's centre or its own."""
+def _global(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
+    """The picture reduced to `short_side` (default: the view's), windowed about the face's centre or its own, or drawn."""
     rgb = source.reduced(view.short_side or min(view.size))
     width, height = source.size
     x, y = width / 2, height / 2
-    if face is not None:
+    if draw is not None:
+        x, y = (edge * float(place) for edge, place in zip(source.size, draw.random(2), strict=True))
+    elif face is not None:
         x, y = (face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2
     ratio = rgb.shape[1] / width
     return _window(rgb, view.size, (x * ratio, y * ratio))
@@ -83,7 +87,7 @@ def _face_crop(source: Source, face: Face | None, view: ViewSpec, side: int) -> 
     return source.region(crop_box(view.crop or CropRule(), face, *source.size), side)
 
 
-def _face(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+def _face(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """The face's crop by the spec's rule, reduced to the tensor's side; without a face, as the rule's fallback says."""
     rgb = _face_crop(source, face, view, max(view.size))
     return _window(rgb, view.size, (rgb.shape[1] / 2, rgb.shape[0] / 2))
@@ -94,18 +98,18 @@ def _crops(made: Pixels) -> Pixels:
     return made if len(made) > 1 else made[0]
 
 
-def _squashed(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+def _squashed(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """The whole picture, both edges reduced to `short_side`, windowed at the fixed positions."""
     # Through twice the side, so that the filter which changes the shape also makes the sharpness.
     side = view.short_side or max(view.size)
     rgb = fragments.squashed(source.reduced(2 * side), side)
-    return _crops(fragments.windows(rgb, view.size, view.crops))
+    return _crops(fragments.windows(rgb, view.size, view.crops, draw))
 
 
-def _fragments(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+def _fragments(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """Patches, one a cell of the 7 x 7 grid over the picture reduced to `short_side` (0: native), joined."""
     rgb = source.reduced(view.short_side or min(source.size))
-    return _crops(fragments.fragments(rgb, view.size, view.crops))
+    return _crops(fragments.fragments(rgb, view.size, view.crops, draw))
 
 
 def _part(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
@@ -120,35 +124,35 @@ def _part(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     return source.region(box, round(view.short_side * max(edges) / min(edges)) if view.short_side else None)
 
 
-def _patches(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+def _patches(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """Evenly spread windows of the picture or of the face's crop."""
-    return _crops(fragments.dense(_part(source, face, view), view.size, view.crops))
+    return _crops(fragments.dense(_part(source, face, view), view.size, view.crops, draw))
 
 
-def _test_crops(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+def _test_crops(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """Windows of the picture or of the face's crop at the fixed positions; enlarged before where the spec says so."""
     rgb = _part(source, face, view)
     if view.enlarge:
         rgb = fragments.enlarged(rgb, max(view.short_side, *view.size))
-    return _crops(fragments.windows(rgb, view.size, view.crops))
+    return _crops(fragments.windows(rgb, view.size, view.crops, draw))
 
 
-def _strided(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
+def _strided(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """Windows at multiples of 32 pixels, evenly chosen, of the picture or of the face's crop."""
     return _crops(fragments.strided(_part(source, face, view), view.size, view.crops))
 
 
-def _statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+def _statistics(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Tensor:
     """Natural-scene statistics (`pqa.nss`) of the picture reduced to `short_side`."""
     return nss.statistics(source.reduced(view.short_side))
 
 
-def _face_statistics(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+def _face_statistics(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Tensor:
     """Natural-scene statistics of the face's crop, its longer edge reduced to `short_side`."""
     return nss.statistics(_face_crop(source, face, view, view.short_side))
 
 
-def _face_geometry(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
+def _face_geometry(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Tensor:
     """(3,): face present (0 or 1), its longer edge over the picture's short side, confidence; zeros without one."""
     if face is None:
         return np.zeros(3, np.float32)
@@ -158,9 +162,9 @@ def _face_geometry(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
 @dataclass(frozen=True, slots=True)
 class ViewRow:
     """One kind of view: `make` gives uint8 pixels, (H, W, 3) or (K, H, W, 3) for K > 1 crops, or a (D,) float32 vector
-    where `vector` is true."""
+    where `vector` is true. Its last argument is the generator to draw places from, or None."""
 
-    make: Callable[[Source, Face | None, ViewSpec], npt.NDArray[Any]]
+    make: Callable[[Source, Face | None, ViewSpec, Rng | None], npt.NDArray[Any]]
     vector: bool
     description: str
 
@@ -187,7 +191,7 @@ def view_row(view: ViewSpec) -> ViewRow:
 
 
 def make_view(source: Source, face: Face | None, view: ViewSpec) -> Tensor:
-    """One input of the graph for one picture, without the batch axis: ([K,] 3, H, W) or (D,) float32."""
+    """One input of the graph for one picture, at fixed places, without the batch axis: ([K,] 3, H, W) or (D,) float32."""
     row = view_row(view)
-    made = row.make(source, face, view)
+    made = row.make(source, face, view, None)
     return made if row.vector else normalise(made, view.mean, view.std)

@@ -18,11 +18,12 @@ def coordinates(height, width):
 SHAPES = st.tuples(st.integers(56, 250), st.integers(56, 250))
 
 
-@given(SHAPES, st.sampled_from(sorted(POSITIONS)))
+@given(SHAPES, st.sampled_from(sorted(POSITIONS)), st.none() | st.integers(0, 2**32))
 @settings(derandomize=True, max_examples=60, deadline=None)
-def test_every_patch_lies_whole_in_its_own_cell(shape, count):
+def test_every_patch_lies_whole_in_its_own_cell(shape, count, seed):
     rgb = coordinates(*shape)
-    for mosaic in fragments(rgb, (56, 56), count):
+    draw = None if seed is None else np.random.default_rng(seed)
+    for mosaic in fragments(rgb, (56, 56), count, draw):
         for i in range(GRID):
             for j in range(GRID):
                 patch = mosaic[8 * i : 8 * i + 8, 8 * j : 8 * j + 8].astype(int)
@@ -122,3 +123,22 @@ def test_strided_repeats_windows_where_there_are_too_few():
     got = strided(coordinates(64, 128), (64, 64), 5)
     assert [int(patch[0, 0, 1]) for patch in got] == [0, 0, 32, 32, 64]
     assert strided(coordinates(20, 30), (64, 64), 3).shape == (3, 64, 64, 3)
+
+
+def test_drawn_fragments_take_one_place_a_row_of_cells_and_one_a_column():
+    (mosaic,) = fragments(coordinates(200, 230), (56, 56), 1, np.random.default_rng(0))
+    tops, lefts = mosaic[::8, ::8, 0].astype(int), mosaic[::8, ::8, 1].astype(int)
+    assert (tops == tops[:, :1]).all()
+    assert (lefts == lefts[:1]).all()
+    places = tops[:, 0] - np.arange(GRID) * 200 // GRID
+    assert len(set(places)) > 2
+
+
+@pytest.mark.parametrize("cut", [windows, dense])
+def test_drawn_windows_lie_anywhere_and_the_seed_rules(cut):
+    rgb = coordinates(120, 90)
+    made = [cut(rgb, (40, 40), 300, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+    tops, lefts = made[0][:, 0, 0, 0], made[0][:, 0, 0, 1]
+    assert (tops.min(), tops.max(), lefts.min(), lefts.max()) == (0, 80, 0, 50)

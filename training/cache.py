@@ -137,7 +137,7 @@ def _cut(job: tuple[Item, int, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[st
         picture = imaging.open(pixels)
         found = _scaled(main, pixels.shape[1] / rgb.shape[1]) if main else None
         for view in views:
-            arrays[view.name].append(view_row(view).make(picture, found, view))
+            arrays[view.name].append(view_row(view).make(picture, found, view, None))
         share = main.side / min(source.size) if main else 0.0
         rows.append({"fault": fault, "kind": kind, "strength": strength, "faces": len(faces), "face_share": share})
     return rows, arrays
