@@ -21,12 +21,12 @@ from pqa.data.tables import Table, clean_id, read_table, some
 from pqa.errors import DataError
 from pqa.types import Warn
 
-__all__ = ["Labels", "read_labels", "take_split"]
+__all__ = ["METADATA", "SPLITS", "VALUE", "Labels", "Split", "beside", "read_labels", "take_split"]
 
 Array = npt.NDArray[np.float64]
 Split = Literal["scene", "device"]
 
-IMAGE = ("image", "image path", "filename", "file", "id")
+IMAGE = ("image", "image path", "image name", "image_name", "img_name", "filename", "file", "id")
 VALUE = ("jod", "mos", "label", "score")
 STD = ("jod std", "std", "mos std", "label_std", "sd")
 CI_LOW, CI_HIGH = ("ci low", "ci_low"), ("ci high", "ci_high")
@@ -113,13 +113,14 @@ def _half_width(table: Table, std: str | None) -> Array | None:
     return 1.959964 * table.numbers(std) if std else None
 
 
-def _beside(path: Path, name: str) -> Path | None:
+def beside(path: Path, name: str) -> Path | None:
+    """The file `name` beside the score file `path`, or in one of the release's folders around it."""
     return next((path.parent / place / name for place in PLACES if (path.parent / place / name).is_file()), None)
 
 
 def _with_devices(labels: Labels) -> Labels:
     """Add the device of each picture from PIQ23's metadata, where that lies beside; a picture not in it has none."""
-    found = None if "device" in labels.columns else _beside(labels.source, METADATA)
+    found = None if "device" in labels.columns else beside(labels.source, METADATA)
     if found is None:
         return labels
     table = read_table(found)
@@ -133,7 +134,7 @@ def take_split(labels: Labels, split: Split, part: str = "test") -> Labels:
 
     A `split` column records the part. Raises DataError when the file is not there, or leaves no picture.
     """
-    found = _beside(labels.source, SPLITS[split])
+    found = beside(labels.source, SPLITS[split])
     if found is None:
         raise DataError(
             f"{labels.source}: --split {split} needs {SPLITS[split]!r} beside it or in the release's folders"
