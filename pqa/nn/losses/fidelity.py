@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["fidelity"]
+from pqa.nn.losses.checks import all_pairs, check_choice, check_positive, check_vectors
+
+__all__ = ["fidelity", "fidelity_all", "fidelity_pairs", "pair_probability"]
 
 EPSILON = 1e-8
 
@@ -19,12 +21,50 @@ def fidelity(difference: Float[Tensor, n], probability: Float[Tensor, n]) -> Flo
     (0, 1, or 1/2 for a tie). In [0, 1]; zero (to 1e-4) where p_hat = p; unchanged when both are mirrored (-d, 1 - p).
     The gradient vanishes where p_hat saturates on the wrong side: scale differences so that typical ones are near 1.
     """
-    if difference.shape != probability.shape or difference.ndim != 1:
-        raise ValueError(
-            f"expected two vectors of one length, got {tuple(difference.shape)} and {tuple(probability.shape)}"
-        )
+    check_vectors(difference, probability)
     # Phi(d / sqrt 2) = erfc(-d / 2) / 2
     predicted = 0.5 * torch.erfc(-difference / 2.0)
     agree = torch.sqrt(probability * predicted + EPSILON)
     disagree = torch.sqrt((1.0 - probability) * (1.0 - predicted) + EPSILON)
     return (1.0 - agree - disagree).mean()
+
+
+def pair_probability(difference: Float[Tensor, n], probability: str = "thurstone") -> Float[Tensor, n]:
+    """How likely the first of a pair is the better, of the difference of their labels; 1/2 for a tie.
+
+    `thurstone`: Phi(difference / sqrt 2), both labels of unit variance (Thurstone's case V); `binary`: 1 where positive, 0
+    where negative. Another word raises ConfigurationError.
+    """
+    check_choice("probability", probability, ("thurstone", "binary"))
+    if probability == "binary":
+        return 0.5 + 0.5 * torch.sign(difference)
+    return 0.5 * torch.erfc(-difference / 2.0)
+
+
+def fidelity_pairs(
+    prediction: Float[Tensor, n], label: Float[Tensor, n], *, probability: str = "thurstone", unit: float = 1.0
+) -> Float[Tensor, ""]:
+    """`fidelity` of consecutive pairs (0, 1), (2, 3), ...; Sun et al., "Dual-Branch Network for Portrait Image Quality
+    Assessment" (2024).
+
+    `unit`: the difference of scores, and of labels, that counts as one. Invariant to a shift of either side. An odd length
+    raises ValueError, a unit that is not above 0 ConfigurationError.
+    """
+    check_vectors(prediction, label, 2)
+    check_positive("unit", unit)
+    if len(prediction) % 2:
+        raise ValueError(f"expected pairs, an even length, got {len(prediction)}")
+    q, y = ((values[::2] - values[1::2]) / unit for values in (prediction, label))
+    return fidelity(q, pair_probability(y, probability))
+
+
+def fidelity_all(
+    prediction: Float[Tensor, n], label: Float[Tensor, n], *, probability: str = "thurstone", unit: float = 1.0
+) -> Float[Tensor, ""]:
+    """`fidelity` of all pairs i < j, as UNIQUE and LIQE train within a data set; options as in `fidelity_pairs`.
+
+    The order of the pictures never matters. Needs two (ValueError).
+    """
+    check_vectors(prediction, label, 2)
+    check_positive("unit", unit)
+    return fidelity(all_pairs(prediction) / unit, pair_probability(all_pairs(label) / unit, probability))
