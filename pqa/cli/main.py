@@ -37,6 +37,7 @@ SUMMARIES: dict[str, str] = {
     "demo": "rank made-up variants of a portrait, then ask the service for the same",
     "evaluate": "compare predictions with human ratings, scene by scene",
     "scale": "turn pairwise judgements into JOD scores",
+    "data": "look over a data set, or cut it down to its faces",
     "train": "train a model from a recipe",
     "export": "write a model as one .onnx file and prove that it gives the same scores",
 }
