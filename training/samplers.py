@@ -58,6 +58,11 @@ class BatchSampler(ABC):
         """The epoch that the next iteration gives, counted from zero."""
         self.epoch = epoch
 
+    @property
+    def sampler(self) -> BatchSampler:
+        """Itself: Lightning calls `set_epoch` of a batch sampler's `sampler` before each epoch."""
+        return self
+
     def __len__(self) -> int:
         return -(-self._count // self._per_batch)
 
@@ -185,7 +190,7 @@ class WeightedPictures(BatchSampler):
 
 
 def inverse_density(labels: npt.ArrayLike, *, bins: int = 10, power: float = 1.0) -> npt.NDArray[np.float64]:
-    """(N,) weights of mean 1: (pictures in the label's bin)^-power, over `bins` equal bins from the least label to the greatest.
+    """(N,) weights of mean 1: (pictures in the label's bin)^-power, over `bins` equal bins from the least label up.
 
     Power 1 draws every occupied bin alike, 0 every picture. DataError for labels that are not finite, ConfigurationError for
     fewer than one bin.
