@@ -52,6 +52,7 @@ _ROWS = (
     _clip("ViT-B-16-quickgelu.openai", "vit_base_patch16_clip_224.openai", 598, ("rq_net", "sar")),
     _hub("swin_large_patch4_window12_384.ms_in22k_ft_in1k", 787, "MIT", ("bdvqa",)),
     _hub("swin_base_patch4_window12_384.ms_in22k", 437, "MIT", ("pqe",)),
+    _hub("swin_base_patch4_window7_224.ms_in22k", 437, "MIT", ("scene_gate",)),
     _hub("vit_base_patch16_384.augreg_in21k_ft_in1k", 347, "Apache-2.0", ("monet",)),
     Weight("liqe", 605, "not stated by its authors", "https://github.com/zwx8981/LIQE", used_by=("pqe",)),
     # A detector: `python -m export.light_dsfd` turns it into the light_dsfd.onnx that `pqa.runtime.dsfd` reads.

@@ -87,6 +87,8 @@ def test_shapes_and_finite(name, models):
     }
     got = outputs(model, views_of(model, 3))
     assert "score" in got
+    if "embedding" in got:
+        shapes["embedding"] = (3, model.config.set_width)
     assert {key: tuple(value.shape) for key, value in got.items()} == {key: shapes[key] for key in got}
     for key, value in got.items():
         assert torch.isfinite(value).all(), key
@@ -125,8 +127,10 @@ def test_every_trainable_parameter_learns_and_frozen_ones_do_not(name):
         model.train(mode)
         torch.manual_seed(5)
         # Random signs, so that no gradient cancels (a softmax's outputs sum to one).
-        loss = sum((value * torch.randn_like(value)).sum() for value in model(*views_of(model, 6)))
-        loss.backward()
+        got = dict(zip(model.outputs, model(*views_of(model, 6)), strict=True))
+        if "embedding" in got:
+            got["joint"] = model.joint(got["embedding"], got["score"])
+        sum((value * torch.randn_like(value)).sum() for value in got.values()).backward()
     silent = [
         key for key, p in model.named_parameters() if p.requires_grad and not (p.grad is not None and p.grad.any())
     ]

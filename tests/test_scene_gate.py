@@ -1,11 +1,13 @@
 """scene_gate: the contract of its graph, and its export."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from export.onnx import export
-from pqa import nn
+from pqa import nn, nss
 from pqa.errors import ConfigurationError
 from pqa.runtime.store import load_model
 from pqa.spec import ModelSpec
@@ -48,6 +50,7 @@ def test_shapes_and_ranges(model):
         "score_by_scene": (6, 4, 3),
         "branches": (6, 2),
         "gate": (6,),
+        "embedding": (6, 16),
     }
     torch.testing.assert_close(got["scene_probabilities"].sum(1), torch.ones(6))
     assert (got["std"] >= model.config.floor).all()
@@ -62,8 +65,9 @@ def test_without_a_face_the_face_branch_has_no_say(model):
     a, b = outputs(model, views), outputs(model, other)
     faceless = views[2][:, 0] == 0
     assert (a["gate"][faceless] == 0).all()
-    torch.testing.assert_close(a["score"][faceless], b["score"][faceless])
-    assert not torch.allclose(a["score"][~faceless], b["score"][~faceless])
+    for name in ("score", "embedding"):
+        torch.testing.assert_close(a[name][faceless], b[name][faceless])
+        assert not torch.allclose(a[name][~faceless], b[name][~faceless])
 
 
 def test_any_scene_vector_is_a_mixture_and_the_posterior_is_one(model):
@@ -82,18 +86,72 @@ def test_a_score_ignores_its_neighbours(model):
     torch.testing.assert_close(alone, together)
 
 
-def test_every_parameter_learns(model):
-    model.zero_grad()
-    model.train()
-    score, std, probabilities, by_scene, branches, gate = model(*batch(model, 8))
-    weights = torch.randn(3, generator=torch.Generator().manual_seed(0))
-    (
-        score @ weights + std.sum(1) + by_scene[:, 0].sum(1) + branches.sum(1) + probabilities[:, 0] + gate
-    ).sum().backward()
-    model.eval()
-    silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
-    model.zero_grad()
-    assert silent == []
+def test_an_unseen_scene_is_a_mixture_of_each_branch_rescaled_for_the_known_ones(model):
+    """The sum over scenes, branch by branch, as the module's text has it: sum_s p_s (a_s q + b_s), fused by the gate."""
+    views = batch(model, 4)
+    got = outputs(model, views)
+    with torch.no_grad():
+        _, whole, _ = model.whole(views[0], views[3], views[5])
+        _, face, _ = model.face(views[1], views[4])
+    for n in range(4):
+        fused = torch.zeros(3)
+        for index, (score, weight) in enumerate(((whole[n], 1 - got["gate"][n]), (face[n], got["gate"][n]))):
+            for scene, chance in enumerate(got["scene_probabilities"][n]):
+                fused += weight * chance * (model.gain[index, scene] * score + model.offset[index, scene]).detach()
+        torch.testing.assert_close(fused, got["score"][n])
+
+
+def test_the_scene_is_read_before_the_last_stage(model):
+    """Another last stage of the global trunk makes other scores and the same scene; with no tap, another scene too."""
+    late = nn.build("scene_gate", "tiny", statistics=STATISTICS, scene_tap=None).eval()
+    for built, early in ((model, True), (late, False)):
+        other = copy.deepcopy(built)
+        with torch.no_grad():
+            for parameter in other.whole.trunk.layer4.parameters():
+                parameter.mul_(1.5)
+        views = batch(built, 3)
+        a, b = outputs(built, views), outputs(other, views)
+        assert not torch.allclose(a["score"], b["score"], atol=1e-6)
+        assert torch.equal(a["scene_probabilities"], b["scene_probabilities"]) == early
+
+
+def test_fragments_are_looked_at_by_the_trunk_of_the_whole_picture(model):
+    views = batch(model, 3)
+    assert model.views[5].name == "fragments"
+    assert model.views[5].short_side == 0  # native resolution
+    other = [*views[:5], views[5] + 1.0]
+    a, b = outputs(model, views), outputs(model, other)
+    assert not torch.allclose(a["score"], b["score"], atol=1e-6)
+    torch.testing.assert_close(a["scene_probabilities"], b["scene_probabilities"])
+    without = nn.build("scene_gate", "tiny", statistics=STATISTICS, fragments=False)
+    more = dict(model.named_parameters()).keys() - dict(without.named_parameters()).keys()
+    assert more == {"whole.project_fragments.weight", "whole.project_fragments.bias"}
+
+
+VIT = {"embed_dim": 16, "depth": 3, "num_heads": 2, "img_size": 56, "patch_size": 8}
+SWIN = {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2), "img_size": 56}
+
+
+@pytest.mark.parametrize(("size", "options"), [("full", VIT), ("swin_base", SWIN)])
+def test_vit_and_swin_are_configurations(size, options):
+    built = nn.build("scene_gate", size, backbone_options=options, global_size=56, face_size=56, scene_tap=1).eval()
+    got = outputs(built, batch(built, 2))
+    assert got["score"].shape == (2, 3)
+    assert got["embedding"].shape == (2, built.config.set_width)
+    assert built.whole.trunk is not built.face.trunk
+
+
+def test_the_shipped_shape_stays(model):
+    """The count before scene_tap, fragments and set_width were keys: a checkpoint of that time still loads."""
+    small = nn.build("scene_gate", "small", statistics=len(nss.NAMES))
+    assert sum(parameter.numel() for parameter in small.parameters()) == 821_056
+    assert small.outputs == ("score", "std", "scene_probabilities", "score_by_scene", "branches", "gate")
+    assert small.joint is None
+
+
+def test_a_tap_that_the_trunk_lacks_is_refused():
+    with pytest.raises(ConfigurationError, match="a tap of ResNet must be 0 to 4, got 5"):
+        nn.build("scene_gate", "tiny", scene_tap=5)
 
 
 def test_same_seed_same_weights():

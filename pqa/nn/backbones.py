@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pqa.errors import ModelError, unknown_key
+from pqa.errors import ConfigurationError, ModelError, unknown_key
 from pqa.weights import WEIGHTS, Weight, locate, missing
 
 __all__ = [
@@ -33,6 +33,8 @@ __all__ = [
     "clip_visual",
     "feature_trunk",
     "read_weights",
+    "tap_width",
+    "tapped",
     "tokenize",
     "trunk",
 ]
@@ -46,6 +48,22 @@ def trunk(name: str, options: dict[str, Any], *, pretrained: bool = False) -> tu
     module = _timm(name, options, pretrained=pretrained)
     width: Any = module.num_features
     return module, int(width)
+
+
+def tap_width(network: Any, tap: int) -> int:
+    """Channels of the map that a `trunk` has after `tap`. Raises ConfigurationError where it has no such tap."""
+    stages = list(network.feature_info)
+    if not 0 <= tap < len(stages):
+        raise ConfigurationError(f"a tap of {type(network).__name__} must be 0 to {len(stages) - 1}, got {tap}")
+    return int(stages[tap]["num_chs"])
+
+
+def tapped(
+    network: Any, x: Float[Tensor, "n 3 h w"], tap: int
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n t i j"]]:
+    """What a `trunk` gives for `x`, and its map after `tap` on the way there; taps count as in `feature_trunk`."""
+    last, (early,) = network.forward_intermediates(x, indices=[tap], norm=False, output_fmt="NCHW")
+    return network.forward_head(last), early
 
 
 class FeatureTrunk(nn.Module):
