@@ -20,7 +20,7 @@ from PIL import Image
 
 from pqa.errors import ConfigurationError, unknown_key
 
-__all__ = ["FAULTS", "Fault", "apply", "variants"]
+__all__ = ["FAULTS", "Fault", "apply", "to_light", "variants"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -35,7 +35,8 @@ def _to_linear() -> Plane:
     return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-def _light(rgb: Pixels) -> Plane:
+def to_light(rgb: Pixels) -> Plane:
+    """(...) uint8 sRGB to linear intensity, (...) float32 from 0 to 1."""
     return _to_linear()[rgb]
 
 
@@ -59,13 +60,13 @@ def _defocus(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     reach = int(np.ceil(radius)) + 1
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = np.clip(radius + 0.5 - np.hypot(x, y), 0.0, 1.0).astype(np.float32)
-    return _code(_convolve(_light(rgb), disc / disc.sum()))
+    return _code(_convolve(to_light(rgb), disc / disc.sum()))
 
 
 def _lens_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Gaussian of a standard deviation up to 1.2 % of the shorter side, in linear light."""
     sigma = 0.012 * strength * min(rgb.shape[:2])
-    return _code(np.asarray(cv2.GaussianBlur(_light(rgb), (0, 0), max(sigma, 0.05), borderType=cv2.BORDER_REFLECT)))
+    return _code(np.asarray(cv2.GaussianBlur(to_light(rgb), (0, 0), max(sigma, 0.05), borderType=cv2.BORDER_REFLECT)))
 
 
 def _motion(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -77,13 +78,13 @@ def _motion(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     along = np.abs(x * np.cos(angle) + y * np.sin(angle))
     across = np.abs(y * np.cos(angle) - x * np.sin(angle))
     streak = (np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1.0 - across, 0, 1)).astype(np.float32)
-    return _code(_convolve(_light(rgb), streak / streak.sum()))
+    return _code(_convolve(to_light(rgb), streak / streak.sum()))
 
 
 def _sensor_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Poisson-Gaussian noise: 1 / gain photons at white, read noise of 3 % of its root; gain up to 1/120 at full strength."""
     gain = strength**2 / 120.0
-    light = _light(rgb)
+    light = to_light(rgb)
     noise = rng.standard_normal(light.shape, np.float32)
     return _code(light + noise * np.sqrt(gain * light + (0.03**2) * gain))
 
@@ -135,13 +136,13 @@ def _low_resolution(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
 
 def _under_exposure(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Up to 4 stops less light, with the noise that lifting it would show."""
-    light = _light(rgb) * np.float32(2.0 ** (-4.0 * strength))
+    light = to_light(rgb) * np.float32(2.0 ** (-4.0 * strength))
     return _code(light + rng.standard_normal(light.shape, np.float32) * np.float32(0.002 * strength))
 
 
 def _over_exposure(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Up to 3 stops more light: highlights clip."""
-    return _code(_light(rgb) * np.float32(2.0 ** (3.0 * strength)))
+    return _code(to_light(rgb) * np.float32(2.0 ** (3.0 * strength)))
 
 
 def _haze(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -158,7 +159,7 @@ def _white_balance(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Gains of red and blue wrong by up to 1.2 stops, towards a random hue."""
     angle = rng.uniform(0.0, 2.0 * np.pi)
     stops = 1.2 * strength * np.array([np.cos(angle), 0.35 * np.sin(2 * angle), np.sin(angle)])
-    return _code(_light(rgb) * np.exp2(stops).astype(np.float32))
+    return _code(to_light(rgb) * np.exp2(stops).astype(np.float32))
 
 
 def _banding(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -174,7 +175,7 @@ def _flare(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     distance = np.hypot(x - rng.uniform(0, width), y - rng.uniform(0, height)) / max(height, width)
     veil = np.exp(-((distance / 0.55) ** 2))[..., None] * np.array([1.0, 0.93, 0.82])
-    return _code(_light(rgb) + np.float32(0.7 * strength) * veil.astype(np.float32))
+    return _code(to_light(rgb) + np.float32(0.7 * strength) * veil.astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
