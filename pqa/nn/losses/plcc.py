@@ -31,5 +31,6 @@ def mse_plcc(prediction: Float[Tensor, n], label: Float[Tensor, n], *, weight: f
     From 0 up, zero only where prediction and label agree; unchanged when both shift together, not when they scale. Constant
     input: r = 0 with finite gradients. Needs two pairs at least (ValueError) and a weight above 0 (ConfigurationError).
     """
+    check_vectors(prediction, label, 2)
     check_positive("weight", weight)
     return (prediction - label).square().mean() + weight * plcc(prediction, label)
