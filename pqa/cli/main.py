@@ -38,6 +38,7 @@ SUMMARIES: dict[str, str] = {
     "evaluate": "compare predictions with human ratings, scene by scene",
     "scale": "turn pairwise judgements into JOD scores",
     "data": "look over a data set, or cut it down to its faces",
+    "simulate": "make a data set of simulated cameras from a folder of portraits",
     "train": "train a model from a recipe",
     "export": "write a model as one .onnx file and prove that it gives the same scores",
 }
