@@ -78,7 +78,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _print(found: Checked) -> None:
-    print(plain(f"{found.folder}: {found.kind}, {SETS[found.kind].status} ({SETS[found.kind].source})"))
+    print(plain(f"{found.folder}: {found.kind}"))
     if found.scenes:
         sizes = found.scenes.values()
         scenes = f"{len(sizes)} scenes of {min(sizes)} to {max(sizes)}" if len(sizes) > 1 else "1 scene"
@@ -89,7 +89,7 @@ def _print(found: Checked) -> None:
         print(f"{split} split: {counts}")
     for finding in found.findings:
         names = f": {some(finding.names)}" if finding.names else ""
-        print(plain(f"FOUND {finding.code}: {finding.message}{names}"))
+        print(plain(f"found {finding.code}: {finding.message}{names}"))
     for note in found.notes:
         print(plain(f"note {note.code}: {note.message}"))
     if not found.findings:

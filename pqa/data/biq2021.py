@@ -81,7 +81,7 @@ def rated_set(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
 def mentions(folder: Path) -> bool:
     """Whether the folder's `train.csv` is this set's."""
     try:
-        with (folder / FILE).open(newline="", errors="replace") as file:
+        with (folder / FILE).open(newline="", encoding="utf-8-sig", errors="replace") as file:
             header = next(csv.reader(file), [])
     except OSError:
         return False
@@ -105,7 +105,7 @@ def _rows(folder: Path) -> list[Row]:
     table = folder / FILE
     if not table.is_file():
         raise DataError(f"{folder}: expected train.csv and images/ (BIQ2021's training split), found no train.csv")
-    with table.open(newline="") as file:
+    with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
         if missing:

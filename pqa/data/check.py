@@ -17,9 +17,9 @@ from pqa import imaging
 from pqa.data.duplicates import duplicate_groups, thumbnail
 from pqa.data.rated import Rated, RatedSet
 from pqa.data.reading import Pictures
-from pqa.data.sets import LIMITS, SETS, read_all, recognise
+from pqa.data.sets import LIMITS, known_as, read_all
 from pqa.data.tables import some
-from pqa.errors import DataError, InputError, unknown_key
+from pqa.errors import DataError, InputError
 from pqa.types import Warn
 
 __all__ = ["Checked", "Finding", "check", "leakage"]
@@ -83,9 +83,7 @@ def check(
     `on_done` gets the number of files after each of them. Raises DataError for a folder that is missing or not recognised,
     ConfigurationError for an unknown `kind`. Labels that cannot be read at all are a finding.
     """
-    name = kind or recognise(folder)
-    if name not in SETS:
-        raise unknown_key(name, SETS, "data set")
+    name = known_as(folder, kind)
     try:
         found = read_all(folder, name, None, "scene")
         single = (
@@ -108,13 +106,14 @@ def check(
     with ThreadPoolExecutor(workers) as pool:
         looks = list(pool.map(look, files))
     warnings = list(dict.fromkeys(warning for each in (found, *single) for warning in each.warnings))
+    across, within = _bursts(found, looks) if deep else ([], [])
     findings = [
         *(Finding(warning.code, warning.message) for warning in warnings if warning.code == "bad_label"),
         *_of_labels(found),
         *_of_files(folder, looks),
-        *(_across(found, looks) if deep else []),
+        *across,
     ]
-    notes = [warning for warning in warnings if warning.code != "bad_label"] + _unlabelled(folder, found)
+    notes = [warning for warning in warnings if warning.code != "bad_label"] + _unlabelled(folder, found) + within
     splits = {"scene": found} if by_device is None else {"scene": found, "device": by_device}
     if by_device is not None:
         shared, devices, pictures, reported = leakage(by_device)
@@ -173,19 +172,27 @@ def _of_files(folder: Path, looks: Sequence[_Look]) -> list[Finding]:
     return findings
 
 
-def _across(found: RatedSet, looks: Sequence[_Look]) -> list[Finding]:
-    """Near-duplicates on two sides of the scene split; the device split has the same scenes on both sides on purpose."""
+def _bursts(found: RatedSet, looks: Sequence[_Look]) -> tuple[list[Finding], list[Warn]]:
+    """Near-duplicates on two sides of the scene split (the device split has the same scenes on both on purpose), and a note on
+    all of them."""
     rows: dict[Path, Rated] = {row.path: row for row in found.rows}
     seen = [(rows[look.path], look.thumbnail) for look in looks if look.path in rows and look.thumbnail is not None]
+    if not seen:
+        return [], []
     groups: dict[int, list[Rated]] = defaultdict(list)
-    if seen:
-        for (row, _), group in zip(seen, duplicate_groups([each for _, each in seen]), strict=True):
-            groups[group].append(row)
-    split = [rows for rows in groups.values() if len({row.part for row in rows}) > 1]
-    if not split:
-        return []
-    names = tuple(" ~ ".join(f"{row.image} ({row.part})" for row in rows) for rows in split)
-    return [Finding("near_duplicates", f"{len(split)} groups of near-duplicates lie in more than one part", names)]
+    for (row, _), group in zip(seen, duplicate_groups([each for _, each in seen]), strict=True):
+        groups[group].append(row)
+    bursts = [rows for rows in groups.values() if len(rows) > 1]
+    split = [rows for rows in bursts if len({row.part for row in rows}) > 1]
+    findings, notes = [], []
+    if split:
+        names = tuple(" ~ ".join(f"{row.image} ({row.part})" for row in rows) for rows in split)
+        message = f"{len(split)} groups of near-duplicates lie in more than one part"
+        findings.append(Finding("near_duplicates", message, names))
+    if bursts:
+        count = sum(map(len, bursts))
+        notes.append(Warn("bursts", f"{count} pictures look like another: {len(bursts)} groups of near-duplicates"))
+    return findings, notes
 
 
 def _unlabelled(folder: Path, found: RatedSet) -> list[Warn]:

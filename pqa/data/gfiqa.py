@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pqa.data.labels import Split, read_labels
 from pqa.data.rated import RatedSet
-from pqa.data.reading import Pictures, by_name, need_file, rated
+from pqa.data.reading import by_name, need_file, on_one_scale
 
 __all__ = ["FILES", "read"]
 
@@ -27,6 +27,5 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
     """
     path = need_file(folder, FILES)
     labels = read_labels(path)
-    pictures = Pictures(folder)
-    rows = rated([labels], lambda name: pictures.find(name, PLACES), by_name(labels.image))
-    return RatedSet("gfiqa", wanted, rows, False, (0.0, 1.0), LICENCE, (path,))
+    part = by_name(labels.image)
+    return on_one_scale("gfiqa", labels, folder, PLACES, part, high=1.0, licence=LICENCE, files=(path,))

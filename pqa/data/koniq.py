@@ -7,6 +7,7 @@ MOS, and no sets. Pictures in `1024x768/` or `512x384/`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from pqa.data.labels import Split, read_labels
 from pqa.data.parts import Part
 from pqa.data.rated import RatedSet
-from pqa.data.reading import Pictures, by_name, need_file, rated
-from pqa.data.tables import read_table, some
+from pqa.data.reading import by_name, need_file, on_one_scale
+from pqa.data.tables import clean_id, read_table, some
 from pqa.errors import DataError
 
 __all__ = ["FILES", "read"]
@@ -39,16 +40,16 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
     path = need_file(folder, FILES)
     table = read_table(path)
     labels = read_labels(path, column=table.find(("mos_zscore",)))
-    if labels.std is not None and "c_total" in labels.columns:
-        counts = np.array([float(cell or "nan") for cell in labels.columns["c_total"]])
-        labels.std[:] /= np.sqrt(counts)
-    names = labels.image
-    part = by_name(names)
-    if "set" in labels.columns:
-        unknown = sorted(set(labels.columns["set"]) - set(SETS))
+    named = [clean_id(name) for name in table.columns[table.need(("image_name",), "the picture")]]
+    if labels.std is not None:
+        counts = dict(zip(named, table.numbers(table.need(("c_total",), "the number of ratings")), strict=True))
+        labels = replace(labels, std=POINTS * labels.std / np.sqrt([counts[name] for name in labels.image]))
+    part = by_name(labels.image)
+    if table.find(("set",)):
+        unknown = sorted(set(table.columns["set"]) - set(SETS))
         if unknown:
             raise DataError(f"{path}: expected the sets {', '.join(SETS)}, got {some(unknown)}")
-        part = {name: SETS[each] for name, each in zip(names, labels.columns["set"], strict=True)}
-    pictures = Pictures(folder)
-    rows = rated([labels], lambda name: pictures.find(name, PLACES), part, scale=POINTS)
-    return RatedSet("koniq", wanted, rows, False, (0.0, 100.0), LICENCE, (path,))
+        part = {name: SETS[each] for name, each in zip(named, table.columns["set"], strict=True)}
+    # A column "set" reads as scenes elsewhere; here it is the division.
+    labels = replace(labels, scene=("all",) * len(labels))
+    return on_one_scale("koniq", labels, folder, PLACES, part, high=100.0, licence=LICENCE, files=(path,))

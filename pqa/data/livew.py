@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from pqa.data.labels import Labels, Split
 from pqa.data.rated import RatedSet
-from pqa.data.reading import Pictures, by_name, need_file, rated
+from pqa.data.reading import by_name, need_file, on_one_scale
 from pqa.data.tables import some
 from pqa.errors import DataError
 
@@ -50,11 +51,9 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
         raise DataError(
             f"{paths[0].parent}: {len(bad)} labels are no numbers ({some(bad)}) or a picture is named twice"
         )
-    std = np.array([float(spreads[k]) for k in keep])
+    std = np.array([float(spreads[k]) for k in keep]) / RATINGS**0.5
     labels = Labels(paths[1], image, ("all",) * len(image), value, std, None, {})
-    pictures = Pictures(folder)
-    rows = rated([labels], lambda name: pictures.find(name, PLACES), by_name(image), scale=RATINGS**-0.5)
-    return RatedSet("livew", wanted, rows, False, (0.0, 100.0), LICENCE, paths)
+    return on_one_scale("livew", labels, folder, PLACES, by_name(image), high=100.0, licence=LICENCE, files=paths)
 
 
 def _variable(path: Path) -> list[Any]:
@@ -63,6 +62,6 @@ def _variable(path: Path) -> list[Any]:
         table: npt.NDArray[Any] = loadmat(path)[path.stem]
     except KeyError as error:
         raise DataError(f"{path}: expected a variable named {path.stem}") from error
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, NotImplementedError, MatReadError) as error:
         raise DataError(f"{path}: cannot be read as a MATLAB file: {error}") from error
     return [cell.item() if isinstance(cell, np.ndarray) else cell for cell in table.ravel()]

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from pqa.data.labels import Labels
 from pqa.data.parts import CHOOSE_SHARE, REPORT_SHARE, Part, parts
-from pqa.data.rated import Rated
+from pqa.data.rated import Rated, RatedSet
+from pqa.data.tables import some
 from pqa.errors import DataError
 
-__all__ = ["Pictures", "by_group", "by_name", "find_file", "need_file", "rated", "whole_range"]
+__all__ = ["Pictures", "by_group", "by_name", "find_file", "need_file", "on_one_scale", "rated", "whole_range"]
 
 READ = frozenset({".avif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 NAMED = READ | {".bmp", ".gif"}
@@ -126,13 +127,8 @@ def by_name(names: Sequence[str]) -> dict[str, Part]:
     return dict(zip(names, parts(names, range(len(names))), strict=True))
 
 
-def rated(
-    tables: Sequence[Labels], find: Callable[[str], Path], part: Mapping[str, Part], *, scale: float = 1.0
-) -> tuple[Rated, ...]:
-    """One row a picture, from one table an attribute joined on the picture's name; NaN where a table lacks it.
-
-    `scale` brings the tables' standard deviations to the unit of their ratings.
-    """
+def rated(tables: Sequence[Labels], find: Callable[[str], Path], part: Mapping[str, Part]) -> tuple[Rated, ...]:
+    """One row a picture, from one table an attribute joined on the picture's name; NaN where a table lacks it."""
     index = [{name: k for k, name in enumerate(table.image)} for table in tables]
     rows = []
     for name in dict.fromkeys(name for table in tables for name in table.image):
@@ -145,8 +141,7 @@ def rated(
                 first.scene[k],
                 tuple(math.nan if k is None else float(t.value[k]) for t, k in zip(tables, at, strict=True)),
                 tuple(
-                    math.nan if k is None or t.std is None else scale * float(t.std[k])
-                    for t, k in zip(tables, at, strict=True)
+                    math.nan if k is None or t.std is None else float(t.std[k]) for t, k in zip(tables, at, strict=True)
                 ),
                 device=first.columns["device"][k] if "device" in first.columns else "",
                 condition=first.columns["condition"][k] if "condition" in first.columns else "",
@@ -154,6 +149,29 @@ def rated(
             )
         )
     return tuple(rows)
+
+
+def on_one_scale(
+    name: str,
+    labels: Labels,
+    folder: Path,
+    places: Sequence[str],
+    part: Mapping[str, Part],
+    *,
+    high: float,
+    licence: str,
+    files: tuple[Path, ...],
+) -> RatedSet:
+    """The set of one table of overall ratings from 0 to `high`. Raises DataError for a rating outside."""
+    outside = [each for each, value in zip(labels.image, labels.value, strict=True) if not 0 <= value <= high]
+    if outside:
+        raise DataError(
+            f"{labels.source}: expected ratings from 0 to {high:g}, {len(outside)} are outside: {some(outside)}"
+        )
+    pictures = Pictures(folder)
+    rows = rated([labels], lambda each: pictures.find(each, places), part)
+    warnings = tuple(warning for warning in labels.warnings if warning.code != "one_scene")
+    return RatedSet(name, ("overall",), rows, False, (0.0, high), licence, files, warnings)
 
 
 def whole_range(labels: Sequence[npt.NDArray[np.float64]]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from pqa.errors import DataError, unknown_key
 from pqa.imaging import Limits
 from pqa.types import Warn
 
-__all__ = ["LIMITS", "SETS", "SetRow", "read", "read_all", "recognise", "spelling"]
+__all__ = ["LIMITS", "SETS", "SetRow", "known_as", "read", "read_all", "spelling"]
 
 LIMITS = Limits(max_bytes=256 * 2**20, max_pixels=150_000_000)
 """For pictures of a data set: its uncompressed TIFFs are larger than what a stranger may upload."""
@@ -122,9 +122,22 @@ def spelling(attribute: str) -> str:
     return "detail" if lower == "details" else lower
 
 
-def recognise(folder: Path) -> str:
-    """The name of the set that a folder holds. Raises DataError that lists what was looked for."""
-    _need_folder(folder)
+def known_as(folder: Path, kind: str | None = None) -> str:
+    """The name of the set in a folder: `kind` where its files are there; None: the first whose files are.
+
+    Raises DataError that lists what was looked for, ConfigurationError for an unknown `kind`.
+    """
+    if kind is not None and kind not in SETS:
+        raise unknown_key(kind, SETS, "data set")
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: expected the folder of a data set, {'got a file' if folder.exists() else 'got none'}"
+        )
+    if kind is not None:
+        files = SETS[kind].files
+        if find_file(folder, files) is None and not SETS[kind].here(folder):
+            raise DataError(f"{folder}: expected {' or '.join(files)} in it or one folder below ({kind}), found none")
+        return kind
     for name, row in SETS.items():
         if row.here(folder):
             return name
@@ -132,30 +145,27 @@ def recognise(folder: Path) -> str:
     raise DataError(f"{folder}: no data set is recognised in it or one folder below; looked for {looked}")
 
 
-def _need_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder}: expected the folder of a data set, {'got a file' if folder.exists() else 'got none'}"
-        )
-
-
-def read_all(folder: Path, kind: str | None, attributes: tuple[str, ...] | None, split: Split) -> RatedSet:
+def read_all(
+    folder: Path, kind: str | None = None, attributes: tuple[str, ...] | None = None, split: Split = "scene"
+) -> RatedSet:
     """Like `read`, but with the pictures whose files are not there; `attributes` None: all that have labels."""
-    _need_folder(folder)
-    name = kind or recognise(folder)
-    if name not in SETS:
-        raise unknown_key(name, SETS, "data set")
+    name = known_as(folder, kind)
     row = SETS[name]
     known = row.attributes(folder)
     wanted = known if attributes is None else tuple(dict.fromkeys(map(spelling, attributes)))
     if not wanted:
-        raise DataError(f"{folder}: expected labels of at least one attribute, found none of {', '.join(row.files)}")
+        raise DataError(
+            f"{folder}: expected at least one attribute, got none; it has {', '.join(known) or 'no labels'}"
+        )
     for attribute in wanted:
         if attribute not in known:
             raise unknown_key(attribute, known, f"attribute of {folder}")
     found = row.read(folder, wanted, split)
     if split == "device" and not any(each.device for each in found.rows):
         raise DataError(f"{folder}: a device split needs the device of each picture, and {name} says none; use scene")
+    if row.status == "unverified":
+        told = Warn("unverified", f"the columns of {name} were read in {row.source}, not in its own files")
+        found = replace(found, warnings=(*found.warnings, told))
     return found
 
 

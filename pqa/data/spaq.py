@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pqa.data.labels import Split, read_labels
 from pqa.data.rated import RatedSet
-from pqa.data.reading import Pictures, by_name, find_file, rated
+from pqa.data.reading import by_name, find_file, on_one_scale
 from pqa.errors import DataError
 
 __all__ = ["FILES", "read"]
@@ -33,6 +33,5 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
         hint = f"; open {sheet} in a spreadsheet program and save it as CSV under the same name" if sheet else ""
         raise DataError(f"{folder}: expected {FILES[0]!r} in it or one folder below, found none{hint}")
     labels = read_labels(path)
-    pictures = Pictures(folder)
-    rows = rated([labels], lambda name: pictures.find(name, PLACES), by_name(labels.image))
-    return RatedSet("spaq", wanted, rows, False, (0.0, 100.0), LICENCE, (path,))
+    part = by_name(labels.image)
+    return on_one_scale("spaq", labels, folder, PLACES, part, high=100.0, licence=LICENCE, files=(path,))
