@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -172,3 +173,30 @@ def test_the_list_of_sets(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"{name}: {row.status}" in out for name, row in sets.SETS.items())
     assert main(["data", "sets", "--json"]) == 0
     assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(sets.SETS)
+
+
+def test_the_documents_say_the_same() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+    for name, row in sets.SETS.items():
+        assert f"| `{name}` | `{row.files[0]}`" in text
+        assert name == "own" or re.search(rf"^\| `{name}` .* {row.status} \|$", text, re.MULTILINE)
+    source = (Path(__file__).parent.parent / "pqa" / "data" / "check.py").read_text()
+    codes = set(re.findall(r'Finding\(\s*"(\w+)"', source)) | {"bad_label"}
+    assert set(re.findall(r"^\| `(\w+)` \| [a-z]", text, re.MULTILINE)) >= codes
+    assert len(codes) == 8
+
+
+def test_the_documents_own_example_is_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "data.md").read_text()
+    lines = re.findall(r"^    (image,score|\w+/phone_\w/\d\.jpg,.*)$", text, re.MULTILINE)
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    for line in lines[1:]:
+        path = tmp_path / line.split(",")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+    found = sets.read(tmp_path)
+    assert [(row.scene, row.device, row.labels) for row in found.rows] == [
+        ("window", "phone_a", (0.7,)),
+        ("window", "phone_b", (0.4,)),
+        ("garden", "phone_a", (0.9,)),
+    ]
