@@ -25,6 +25,8 @@ Rng = np.random.Generator
 
 GREY = 0.18
 """Linear luminance to which a camera that knows no faces exposes the frame."""
+DARKEST = 2.0
+"""Stops by which a camera short of light stays below what it aims at, at most."""
 KNEE = 0.75
 """Linear intensity from which a tone curve bends towards white."""
 GLARE_REACH = 10.0
@@ -159,8 +161,8 @@ def _stops(scene: Scene, device: Device, shot: Shot, electrons: float) -> float:
     """Exposure against what the scene asks for."""
     average = np.clip(np.log2(GREY * 2.0**scene.light.level / (scene.face * scene.middle)), -1.5, 1.5)
     metered = (1.0 - device.face_metering) * float(average)
-    short = max(0.0, float(np.log2(device.full_well / electrons / device.gain)))
-    return metered + device.exposure + shot.exposure - short
+    short = float(np.log2(device.full_well / electrons / device.gain))
+    return metered + device.exposure + shot.exposure - min(max(short, 0.0), DARKEST)
 
 
 def _optics(scene: Scene, device: Device, shot: Shot, streaks: tuple[float, float], percent: float) -> Plane:

@@ -64,50 +64,50 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Centre at generation 0 and 1, and the deviation of devices about it.
+    """Centre and deviation about it, each as (at generation 0, at generation 1).
 
     Positive quantities (`log`) move and scatter in their logarithm. Draws are cut to [low, high].
     """
 
-    old: float
-    new: float
-    spread: float
+    centre: tuple[float, float]
+    spread: tuple[float, float]
     low: float
     high: float
     log: bool = False
 
     def draw(self, generation: float, rng: Rng) -> float:
-        old, new = (np.log(self.old), np.log(self.new)) if self.log else (self.old, self.new)
-        value = old + (new - old) * generation + self.spread * rng.standard_normal()
+        old, new = np.log(self.centre) if self.log else self.centre
+        deviation = self.spread[0] + (self.spread[1] - self.spread[0]) * generation
+        value = old + (new - old) * generation + deviation * rng.standard_normal()
         return float(np.clip(np.exp(value) if self.log else value, self.low, self.high))
 
 
 PRIOR: dict[str, Trend] = {
-    "blur": Trend(0.26, 0.05, 0.25, 0.03, 0.5, log=True),
-    "corner_blur": Trend(2.2, 1.4, 0.3, 1.0, 3.5),
-    "vignetting": Trend(0.8, 0.3, 0.2, 0.0, 1.5),
-    "glare": Trend(0.05, 0.012, 0.4, 0.002, 0.15, log=True),
-    "defocus": Trend(0.15, 0.04, 0.03, 0.01, 0.25),
-    "sensitivity": Trend(600.0, 6000.0, 0.3, 250.0, 15000.0, log=True),
-    "full_well": Trend(20000.0, 80000.0, 0.2, 8000.0, 200000.0, log=True),
-    "read_noise": Trend(9.0, 4.0, 0.2, 2.0, 20.0, log=True),
-    "longest": Trend(1 / 12, 1 / 15, 0.3, 1 / 40, 1 / 5, log=True),
-    "frames": Trend(1.0, 8.0, 0.4, 1.0, 16.0, log=True),
-    "gain": Trend(24.0, 250.0, 0.4, 8.0, 800.0, log=True),
-    "headroom": Trend(0.3, 2.2, 0.35, 0.1, 3.0),
-    "shake": Trend(2.2, 0.5, 0.3, 0.1, 5.0, log=True),
-    "exposure": Trend(0.0, 0.05, 0.3, -0.9, 0.9),
-    "exposure_jitter": Trend(0.22, 0.08, 0.3, 0.02, 0.5, log=True),
-    "face_metering": Trend(0.1, 0.9, 0.15, 0.0, 1.0),
-    "red": Trend(0.0, 0.0, 0.11, -0.4, 0.4),
-    "blue": Trend(0.0, 0.0, 0.13, -0.4, 0.4),
-    "cast_removed": Trend(0.6, 0.85, 0.1, 0.2, 1.0),
-    "balance_jitter": Trend(0.09, 0.03, 0.3, 0.01, 0.2, log=True),
-    "denoise": Trend(1.0, 0.9, 0.35, 0.1, 2.0),
-    "sharpening": Trend(0.8, 0.6, 0.35, 0.0, 2.2),
-    "contrast": Trend(0.12, 0.10, 0.14, -0.25, 0.55),
-    "saturation": Trend(1.02, 1.06, 0.11, 0.7, 1.45),
-    "jpeg": Trend(78.0, 93.0, 5.0, 55.0, 98.0),
+    "blur": Trend((0.26, 0.05), (0.25, 0.25), 0.03, 0.5, log=True),
+    "corner_blur": Trend((2.2, 1.4), (0.3, 0.3), 1.0, 3.5),
+    "vignetting": Trend((0.8, 0.3), (0.2, 0.2), 0.0, 1.5),
+    "glare": Trend((0.05, 0.012), (0.4, 0.4), 0.002, 0.15, log=True),
+    "defocus": Trend((0.15, 0.04), (0.03, 0.03), 0.01, 0.25),
+    "sensitivity": Trend((600.0, 6000.0), (0.3, 0.3), 250.0, 15000.0, log=True),
+    "full_well": Trend((20000.0, 80000.0), (0.2, 0.2), 8000.0, 200000.0, log=True),
+    "read_noise": Trend((9.0, 4.0), (0.2, 0.2), 2.0, 20.0, log=True),
+    "longest": Trend((1 / 12, 1 / 15), (0.3, 0.3), 1 / 40, 1 / 5, log=True),
+    "frames": Trend((1.0, 8.0), (0.4, 0.4), 1.0, 16.0, log=True),
+    "gain": Trend((50.0, 400.0), (0.4, 0.4), 16.0, 1600.0, log=True),
+    "headroom": Trend((0.3, 2.2), (0.35, 0.35), 0.1, 3.0),
+    "shake": Trend((2.2, 0.5), (0.3, 0.3), 0.1, 5.0, log=True),
+    "exposure": Trend((0.0, 0.05), (0.35, 0.18), -0.9, 0.9),
+    "exposure_jitter": Trend((0.22, 0.08), (0.3, 0.3), 0.02, 0.5, log=True),
+    "face_metering": Trend((0.1, 0.9), (0.15, 0.15), 0.0, 1.0),
+    "red": Trend((0.0, 0.0), (0.13, 0.06), -0.4, 0.4),
+    "blue": Trend((0.0, 0.0), (0.15, 0.07), -0.4, 0.4),
+    "cast_removed": Trend((0.6, 0.85), (0.1, 0.1), 0.2, 1.0),
+    "balance_jitter": Trend((0.09, 0.03), (0.3, 0.3), 0.01, 0.2, log=True),
+    "denoise": Trend((1.0, 0.9), (0.35, 0.35), 0.1, 2.0),
+    "sharpening": Trend((0.8, 0.6), (0.35, 0.35), 0.0, 2.2),
+    "contrast": Trend((0.12, 0.10), (0.16, 0.1), -0.25, 0.55),
+    "saturation": Trend((1.02, 1.06), (0.13, 0.08), 0.7, 1.45),
+    "jpeg": Trend((78.0, 93.0), (5, 5), 55.0, 98.0),
 }
 """A trend for every field of `Device` but its name and generation."""
 

@@ -49,9 +49,9 @@ class Condition:
 
 
 CONDITIONS: dict[str, Condition] = {
-    "Indoor": Condition(0.28, (80, 600), (0.1, 0.5), (-0.7, -0.1), (-0.2, 0.0), (-0.7, 0.6), (0.0, 0.8), (0.5, 2.5)),
-    "Lowlight": Condition(0.16, (6, 40), (0.3, 0.8), (-1.1, -0.4), (-0.5, -0.1), (0.4, 1.8), (0.0, 1.2), (0.3, 1.5)),
-    "Night": Condition(0.26, (0.8, 8), (-0.1, 0.7), (-0.9, 0.2), (-0.8, -0.3), (1.2, 3.2), (0.0, 1.5), (0.5, 3.0)),
+    "Indoor": Condition(0.28, (80, 600), (0.1, 0.5), (-0.7, -0.1), (-0.2, 0.0), (-0.7, 0.6), (0.0, 0.8), (0.3, 1.5)),
+    "Lowlight": Condition(0.16, (6, 40), (0.3, 0.8), (-1.1, -0.4), (-0.5, -0.1), (0.4, 1.8), (0.0, 1.2), (0.3, 1.0)),
+    "Night": Condition(0.26, (0.8, 8), (-0.1, 0.7), (-0.9, 0.2), (-0.8, -0.3), (1.2, 3.2), (0.0, 1.5), (0.3, 1.5)),
     "Outdoor": Condition(
         0.30, (1500, 60000), (-0.1, 0.1), (-0.1, 0.2), (0.0, 0.0), (-1.2, 0.4), (0.0, 0.4), (1.0, 5.0)
     ),
@@ -124,7 +124,7 @@ def light_up(rgb: Pixels, face: Box, light: Light) -> Scene:
     here = _ellipse(x, y, (cx, cy), (0.4 * wide, 0.45 * high)) < 1.0
     seen = float(np.median(luminance[here])) if here.any() else float(np.median(luminance))
     # A face stays as dark or fair as its owner, within what a sound picture shows.
-    shown = float(np.clip(seen, DARKEST_FACE, BRIGHTEST_FACE)) * 2.0**light.level
+    shown = min(float(np.clip(seen, DARKEST_FACE, BRIGHTEST_FACE)), 2.0 * seen) * 2.0**light.level
     intensity *= np.float32(shown / max(seen, 1e-3))
     middle = float(np.mean(np.minimum(luminance / max(seen, 1e-3), 1.0 / shown)))
     radius = ((x - width / 2) ** 2 + (y - height / 2) ** 2) / np.float32((width / 2) ** 2 + (height / 2) ** 2)
