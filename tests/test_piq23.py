@@ -145,6 +145,14 @@ def test_another_attributes_pictures_are_named(copy: Path) -> None:
     assert "48 of 48 pictures are not in Details" in found.warnings[0].message
 
 
+def test_folders_with_the_same_pictures_need_no_warning(copy: Path) -> None:
+    """As a simulated set has them."""
+    for folder in ("Details", "Exposure"):
+        shutil.rmtree(copy / folder)
+        shutil.copytree(copy / "Overall", copy / folder)
+    assert sets.read(copy, attributes=("detail", "exposure")).warnings == ()
+
+
 def test_missing_pictures_stop_unless_allowed(copy: Path) -> None:
     for folder in ("Overall", "Details", "Exposure"):
         for path in sorted((copy / folder).iterdir())[::2]:

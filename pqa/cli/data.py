@@ -86,7 +86,7 @@ def _print(found: Checked) -> None:
         print(f"{found.pictures} pictures, {scenes}{devices}; labels: {', '.join(found.attributes)}")
     for split, parts in (found.parts or {}).items():
         counts = ", ".join(f"{parts.get(part, 0)} {part}" for part in ("train", "choose", "report"))
-        print(f"{split} split: {counts}")
+        print(f"{split} split: {counts}" if found.devices else f"parts: {counts}")
     for finding in found.findings:
         names = f": {some(finding.names)}" if finding.names else ""
         print(plain(f"found {finding.code}: {finding.message}{names}"))

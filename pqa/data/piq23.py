@@ -8,6 +8,7 @@ the first attribute asked for, and where it is not there, from another.
 
 from __future__ import annotations
 
+import filecmp
 from pathlib import Path
 
 from pqa.data.labels import METADATA, SPLITS, Split, beside, read_labels, take_split
@@ -56,27 +57,27 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
         range=whole_range([table.value for table in tables]),
         licence=LICENCE,
         files=tuple(files),
-        warnings=(*warnings, *_regions(folder, wanted, rows)),
+        warnings=(*warnings, *_regions(pictures, wanted, rows)),
     )
 
 
-def _regions(folder: Path, wanted: tuple[str, ...], rows: tuple[Rated, ...]) -> list[Warn]:
+def _regions(pictures: Pictures, wanted: tuple[str, ...], rows: tuple[Rated, ...]) -> list[Warn]:
     """What to know about the folders the pictures came from."""
+    first = FOLDERS[wanted[0]]
+    others = {name.lower() for name in FOLDERS.values()} - {first.lower()}
+    here = [row for row in rows if row.path.is_file()]
     warnings = []
-    known = {name.lower() for name in FOLDERS.values()}
-    own = FOLDERS[wanted[0]].lower()
-    places = [next((part.lower() for part in row.path.relative_to(folder).parts[:-1]), "") for row in rows]
-    other = sum(place in known - {own} and row.path.is_file() for place, row in zip(places, rows, strict=True))
-    if other:
-        warnings.append(
-            Warn(
-                "other_region", f"{other} of {len(rows)} pictures are not in {FOLDERS[wanted[0]]}, taken from elsewhere"
-            )
-        )
-    if len(wanted) > 1 and own in places:
+    strange = sum(row.path.relative_to(pictures.folder).parts[0].lower() in others for row in here)
+    if strange:
+        message = f"{strange} of {len(rows)} pictures are not in {first}, taken from elsewhere"
+        warnings.append(Warn("other_region", message))
+    # One picture tells: the release cuts all of a folder to other regions, a simulated set none.
+    shown = [(FOLDERS[name], pictures.find(row.image, (FOLDERS[name],))) for row in here[:1] for name in wanted[1:]]
+    own = [path for place, path in shown if place.lower() in map(str.lower, path.relative_to(pictures.folder).parts)]
+    if any(not filecmp.cmp(here[0].path, path, shallow=False) for path in own):
         message = (
-            f"the pictures of {FOLDERS[wanted[0]]} carry the labels of {', '.join(wanted)}; raters of the others saw "
-            "other regions of the same shots"
+            f"the pictures of {first} carry the labels of {', '.join(wanted)}; raters of the others saw other regions of the "
+            "same shots"
         )
         warnings.append(Warn("regions", message))
     return warnings
