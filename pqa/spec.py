@@ -15,6 +15,11 @@ A attributes, S scenes, B branches):
 | score_by_scene | (N, S, A) | the score if scene s were certain; scene vector p: sum_s p_s score_by_scene_s; optional |
 | branches | (N, B) | score of each branch alone for the first attribute; optional |
 | gate | (N,) | weight of the face branch in [0, 1]; optional |
+| embedding | (N, E) | what pictures of one set are compared by; only with `sets` |
+
+With `sets` the file holds a second graph, as base64 in its metadata (key `pqa.sets`), which takes one set of M pictures:
+`embedding` (M, E) and `score` (M, A), the score under whatever scene vector was asked for, and gives `joint` (M, A), the
+score of each picture seen together with the others. The order of the set changes nothing, and a set of one keeps its score.
 """
 
 from __future__ import annotations
@@ -27,9 +32,10 @@ from typing import Literal
 from pqa.errors import ConfigurationError
 from pqa.typed import typed
 
-__all__ = ["SPEC_KEY", "Calibration", "CropRule", "ModelSpec", "Parity", "ViewSpec"]
+__all__ = ["SETS_KEY", "SPEC_KEY", "Calibration", "CropRule", "ModelSpec", "Parity", "ViewSpec"]
 
 SPEC_KEY = "pqa.spec"
+SETS_KEY = "pqa.sets"
 SPEC_VERSION = 1
 
 
@@ -94,7 +100,10 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a model file says about itself. `range` is the scale of the ratings it was trained on (not a clip)."""
+    """What a model file says about itself. `range` is the scale of the ratings it was trained on (not a clip).
+
+    `sets`: it also scores pictures together with their set (see the module).
+    """
 
     name: str
     version: str

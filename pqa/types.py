@@ -88,7 +88,11 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One scored picture. Higher is better; compare within one model and scene only."""
+    """One scored picture. Higher is better; compare within one model and scene only.
+
+    `score` is that of the picture alone. `joint_score` is on the same scale, of the picture seen together with its set;
+    None where it was scored by itself, where its set is it alone or too large, or where the model has no set head.
+    """
 
     id: str
     scene: str

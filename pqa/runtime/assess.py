@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pqa import imaging, ranking
 from pqa.errors import ConfigurationError, InputError, ModelError, unknown_key
+from pqa.runtime.joint import MAX_SET
 from pqa.runtime.predictor import Prediction, Predictor
 from pqa.runtime.session import available_cpus
 from pqa.runtime.store import ModelStore
@@ -78,14 +80,22 @@ def score_rows(
 def answer(
     predictor: Predictor, items: Sequence[tuple[Image, Outcome]], *, attribute: str, scene_mode: SceneMode
 ) -> Ranking:
-    """The answer document over pictures that were scored or failed, grouped by scene in order of first appearance."""
+    """The answer document over pictures that were scored or failed, grouped by scene in order of first appearance.
+
+    Raises ModelError where the set head of the model fails.
+    """
     rows = score_rows(predictor, items, attribute=attribute, scene_mode=scene_mode)
-    scenes: dict[str, list[Score]] = {}
-    for row in rows:
-        if isinstance(row, Score):
-            scenes.setdefault(row.scene, []).append(row)
+    scenes: dict[str, list[tuple[Score, Prediction]]] = {}
+    for row, (_, outcome) in zip(rows, items, strict=True):
+        if isinstance(row, Score) and isinstance(outcome, Prediction):
+            scenes.setdefault(row.scene, []).append((row, outcome))
     groups: list[Group] = [
-        ranking.rank(scores, attribute=attribute, calibration=predictor.spec.calibration) for scores in scenes.values()
+        ranking.rank(
+            _scored_jointly(predictor, members, attribute),
+            attribute=attribute,
+            calibration=predictor.spec.calibration,
+        )
+        for members in scenes.values()
     ]
     warnings = []
     if not predictor.spec.trained:
@@ -102,6 +112,19 @@ def answer(
         unscored=tuple(row for row in rows if isinstance(row, Unscored)),
         warnings=tuple(warnings),
     )
+
+
+def _scored_jointly(predictor: Predictor, members: Sequence[tuple[Score, Prediction]], attribute: str) -> list[Score]:
+    """The rows of one set with their joint scores, where the model has a set head and the set 2 to MAX_SET pictures."""
+    head, names = predictor.model.set_head, predictor.spec.attributes
+    if head is None or not 2 <= len(members) <= MAX_SET:
+        return [row for row, _ in members]
+    # By content, so that the last bit of a sum over the set does not depend on the order of the pictures.
+    members = sorted(members, key=lambda member: member[1].facts.sha256)
+    embedding = np.array([prediction.embedding for _, prediction in members], np.float32)
+    score = np.array([[row.attributes[name].score for name in names] for row, _ in members], np.float32)
+    joint = head.scores(embedding, score)[:, names.index(attribute)]
+    return [replace(row, joint_score=float(value)) for (row, _), value in zip(members, joint, strict=True)]
 
 
 class Assessor:

@@ -50,10 +50,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What is kept of a picture after the graph ran: a few hundred bytes, no pixels.
+    """What is kept of a picture after the graph ran: some kilobytes at most, no pixels.
 
     `score`, `std`: (A,) float32 by attribute, std calibrated; `scene_probabilities`: (S,); `score_by_scene`: (S, A);
-    None where the model gives none. `branches`: by branch name, for the first attribute.
+    `embedding`: (E,), what the set head compares; None where the model gives none. `branches`: by branch name, for the
+    first attribute.
     """
 
     facts: Facts
@@ -63,6 +64,7 @@ class Prediction:
     score_by_scene: Array | None
     branches: dict[str, float]
     gate: float | None
+    embedding: Array | None = None
 
 
 class Predictor:
@@ -114,14 +116,18 @@ class Predictor:
         return tuple(flags)
 
     def infer(self, batch: Sequence[Prepared]) -> list[Prediction]:
-        """Run the graph on prepared pictures. Raises ModelError when it fails or gives a score that is not finite."""
+        """Run the graph on prepared pictures.
+
+        Raises ModelError when it fails or gives a score or an embedding that is not finite.
+        """
         feed = {view.name: np.stack([item.views[view.name] for item in batch]) for view in self.spec.views}
         try:
             outputs = dict(zip(self._outputs, self.model.session.run(self._outputs, feed), strict=True))
         except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
             raise ModelError(f"model {self.spec.name} failed on {len(batch)} pictures: {error}") from error
-        if not np.isfinite(outputs["score"]).all():
-            raise ModelError(f"model {self.spec.name} gave a score that is not finite")
+        for name in ("score", "embedding"):
+            if name in outputs and not np.isfinite(outputs[name]).all():
+                raise ModelError(f"model {self.spec.name} gave a value of {name!r} that is not finite")
         return [self._prediction(item, outputs, index) for index, item in enumerate(batch)]
 
     def _prediction(self, item: Prepared, outputs: dict[str, Array], index: int) -> Prediction:
@@ -142,6 +148,7 @@ class Predictor:
             score_by_scene=row.get("score_by_scene"),
             branches=branches,
             gate=float(row["gate"]) if "gate" in row else None,
+            embedding=row.get("embedding"),
         )
 
     def scene_vector(self, scene: str) -> Array:

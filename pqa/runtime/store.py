@@ -11,6 +11,7 @@ from typing import Any
 
 from pqa.errors import ConfigurationError, ModelError, ModelNotFound, PqaError, UntrainedModel, unknown_key
 from pqa.runtime.detectors import DETECTORS
+from pqa.runtime.joint import SetHead, open_set_head
 from pqa.runtime.session import open_session
 from pqa.spec import SPEC_KEY, ModelSpec, ViewSpec
 from pqa.types import ModelInfo, Scale
@@ -24,11 +25,12 @@ DEFAULT_MODEL = "scene_gate"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An opened model file."""
+    """An opened model file. `set_head` is there where the spec's `sets` says so."""
 
     spec: ModelSpec
     info: ModelInfo
     session: Any
+    set_head: SetHead | None
     path: Path
     provider: str
     bytes: int
@@ -69,6 +71,15 @@ def load_model(path: Path, *, provider: str = "cpu", threads: int = 1) -> Model:
     except ConfigurationError as error:
         raise ModelError(f"{path}: {error}") from error
     _check_graph(spec, session, path)
+    set_head = None
+    if spec.sets:
+        (width,) = (node.shape[1] for node in session.get_outputs() if node.name == "embedding")
+        try:
+            set_head = open_set_head(
+                metadata, embedding=width, attributes=len(spec.attributes), provider=provider, threads=threads
+            )
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
     info = ModelInfo(
         name=spec.name,
         version=spec.version,
@@ -76,7 +87,7 @@ def load_model(path: Path, *, provider: str = "cpu", threads: int = 1) -> Model:
         trained=spec.trained,
         scale=Scale(spec.range[0], spec.range[1], spec.comparable_across_scenes),
     )
-    return Model(spec, info, session, path, session.get_providers()[0], len(data))
+    return Model(spec, info, session, set_head, path, session.get_providers()[0], len(data))
 
 
 def _check_graph(spec: ModelSpec, session: Any, path: Path) -> None:
@@ -108,6 +119,10 @@ def _check_graph(spec: ModelSpec, session: Any, path: Path) -> None:
     outputs = {node.name: tuple(node.shape[1:]) for node in session.get_outputs()}
     if "score" not in outputs:
         raise ModelError(f"{path}: expected an output named 'score', got {sorted(outputs)}")
+    if spec.sets and not (len(embedding := outputs.get("embedding", ())) == 1 and isinstance(embedding[0], int)):
+        raise ModelError(
+            f"{path}: its spec promises joint scores, its graph gives no 'embedding' (N, E), got {outputs}"
+        )
     _compare(path, "gives", {name: known.get(name, shape) for name, shape in outputs.items()}, outputs)
 
 
