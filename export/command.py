@@ -8,18 +8,22 @@ from pathlib import Path
 import torch
 
 from export import checkpoint
-from export.onnx import Batch, export
-from export.proof import proof_views
+from export.onnx import Batch, Floats, export, torch_scores
+from export.proof import PORTRAITS, proof_views
 from pqa import __version__, nn
-from pqa.errors import ModelError
+from pqa.errors import MissingWeights, ModelError
+from pqa.runtime.detectors import load_detector
 from pqa.spec import ModelSpec
 
-__all__ = ["SPREAD", "configure", "perturb", "run", "untrained_spec"]
+__all__ = ["PROBE", "SPREAD", "configure", "perturb", "run", "untrained_spec"]
 
 SPREAD = 0.05
 """Least standard deviation of an untrained model's scores over the proof pictures."""
 
 ROUNDS = 12
+
+PROBE = 3
+"""Pictures on which noise is tried before all are scored: a full-size system takes a minute a picture."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", default="full", help="size of a named model (default: full)")
     parser.add_argument("--seed", type=int, default=0, help="seed of an untrained model's weights")
+    parser.add_argument(
+        "--proof",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of at least {PORTRAITS} portraits on which the file is compared with torch "
+        "(default: the shipped portrait under 24 camera faults)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
 
 
@@ -42,28 +53,31 @@ def run(args: argparse.Namespace) -> int:
         torch.manual_seed(args.seed)
         model = nn.build(args.model, args.size)
         spec = untrained_spec(model, args.model, args.size)
-    proof = proof_views(spec.views)
-    if not spec.trained:
-        perturb(model, proof)
-    spec = export(model, spec, proof, args.out)
+        if "detector" in spec.provenance:
+            print(f"{args.model}: {spec.provenance['detector']}")
+    proof = proof_views(spec.views, detector=spec.detector, folder=args.proof)
+    scores = None if spec.trained else perturb(model, proof)
+    spec = export(model, spec, proof, args.out, scores)
     parity = spec.parity
     if parity is not None:
         print(f"{args.out}: differs from torch by at most {parity.max_difference:.1e} over {parity.pictures} pictures")
     return 0
 
 
-def perturb(model: torch.nn.Module, proof: Batch) -> None:
+def perturb(model: torch.nn.Module, proof: Batch) -> Floats:
     """Add noise to untrained weights, more each round, until the scores over the proof pictures spread by SPREAD.
 
-    Fresh heads give all pictures nearly one score: agreement of two runtimes on it would prove nothing. Raises ModelError
-    where no noise helps.
+    Returns those scores (N, A). Fresh heads give all pictures nearly one score: agreement of two runtimes on it would
+    prove nothing. Raises ModelError where no noise helps.
     """
-    tensors = tuple(torch.from_numpy(values) for values in proof)
     model = model.eval()
-    with torch.no_grad():
-        for round_ in range(ROUNDS):
-            if float(model(*tensors)[model.outputs.index("score")].std(dim=0, correction=0).min()) >= SPREAD:
-                return
+    probe = [view[:PROBE] for view in proof]
+    for round_ in range(ROUNDS):
+        if torch_scores(model, probe).std(axis=0).min() >= SPREAD:
+            scores = torch_scores(model, proof)
+            if scores.std(axis=0).min() >= SPREAD:
+                return scores
+        with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.requires_grad:
                     parameter.add_(torch.randn_like(parameter), alpha=0.02 * (round_ + 1))
@@ -71,7 +85,18 @@ def perturb(model: torch.nn.Module, proof: Batch) -> None:
 
 
 def untrained_spec(model: torch.nn.Module, name: str, size: str) -> ModelSpec:
-    """The spec of a model that nobody trained."""
+    """The spec of a model that nobody trained.
+
+    It asks for the detector of the model's row. Where that one's weight is not at hand it asks for mtcnn and says so in
+    `provenance`: untrained scores mean nothing around any face, and a file that every machine can serve is worth more.
+    A trained model never changes its detector.
+    """
+    detector, provenance = nn.MODELS[name].detector, {}
+    try:
+        load_detector(detector)
+    except MissingWeights:
+        provenance["detector"] = f"the published detector, {detector}, is not at hand; the file asks for mtcnn"
+        detector = "mtcnn"
     return ModelSpec(
         name=name,
         version=__version__,
@@ -81,6 +106,8 @@ def untrained_spec(model: torch.nn.Module, name: str, size: str) -> ModelSpec:
         trained=False,
         scenes=model.config.scenes,
         branches=model.branch_names,
+        detector=detector,
         licence="Apache-2.0",
         description="Untrained: its scores mean nothing.",
+        provenance=provenance,
     )
