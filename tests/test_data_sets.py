@@ -82,7 +82,7 @@ def test_spaq_asks_for_csv_in_place_of_its_spreadsheet(tmp_path: Path) -> None:
     assert found.name == "spaq"
     assert found.rows[0].labels == (48.86,)
     assert math.isnan(found.rows[0].stds[0])
-    assert [warning.code for warning in found.warnings] == ["unverified"]
+    assert [warning.code for warning in found.warnings] == ["unverified", "empty_part"]
 
 
 def cells(names: Sequence[str]) -> np.ndarray:
@@ -218,3 +218,15 @@ def test_every_row_says_where_its_columns_were_read() -> None:
 
 def test_pictures_of_a_set_may_be_larger_than_an_upload() -> None:
     assert sets.LIMITS.max_bytes > 3 * 50_000_000 > DEFAULT_LIMITS.max_bytes
+
+
+def test_links_in_circles_end(tmp_path: Path) -> None:
+    own(tmp_path, 3, 1)
+    (tmp_path / "scene0" / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert len(sets.read(tmp_path).rows) == 6
+
+
+def test_an_empty_part_is_said(tmp_path: Path) -> None:
+    pictures(tmp_path, ["a.png"])
+    (tmp_path / "labels.csv").write_text("image,mos\na.png,1\n")
+    assert sets.read(tmp_path).warnings[-1].message.startswith("no picture is in choose or report")

@@ -32,8 +32,15 @@ class Pictures:
         self.folder = folder
         self.files: list[Path] = []
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
+        seen: set[str] = set()
         for place, below, names in os.walk(folder, followlinks=True):
-            below[:] = sorted(name for name in below if not name.startswith("."))
+            # Links are followed, since data sets are built of them, but never in circles.
+            seen.add(os.path.realpath(place))
+            below[:] = sorted(
+                name
+                for name in below
+                if not name.startswith(".") and os.path.realpath(os.path.join(place, name)) not in seen
+            )
             for name in sorted(names):
                 if os.path.splitext(name)[1].lower() in NAMED and not name.startswith("."):
                     self.files.append(Path(place, name))

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pqa.data import biq2021, gfiqa, koniq, livew, own, piq23, spaq
 from pqa.data.labels import Split
+from pqa.data.parts import Part
 from pqa.data.rated import RatedSet
 from pqa.data.reading import find_file
 from pqa.data.tables import some
@@ -201,5 +202,10 @@ def read(
     if found.per_scene and alone:
         warnings.append(
             Warn("lone_picture", f"{len(alone)} scenes have one picture, nothing to compare it with: {some(alone)}")
+        )
+    empty = [part for part in get_args(Part) if part not in {row.part for row in rows}]
+    if empty:
+        warnings.append(
+            Warn("empty_part", f"no picture is in {' or '.join(empty)}: too few scenes or pictures to divide")
         )
     return replace(found, rows=rows, warnings=tuple(warnings))
