@@ -235,7 +235,17 @@ def test_ranker_loss_groups_by_sixteen_and_drops_the_rest():
     assert (q.grad[32:] == 0).all()
 
 
-def test_a_step_down_the_ranker_loss_improves_the_order(learnt):
+def test_ranker_may_be_called_first_without_gradients():
+    q, y = random(16).requires_grad_(), random(16, 1)
+    with torch.inference_mode():
+        first = ranker(q, y, seed=9, steps=3)
+    again = ranker(q, y, seed=9, steps=3)
+    again.backward()
+    assert first.item() == again.item()
+    assert (q.grad != 0).all()
+
+
+def test_steps_down_the_ranker_loss_improve_the_order(learnt):
     q = random(LENGTH).float().requires_grad_()
     y = 2.0 * random(LENGTH, 1).float()
     optimiser = torch.optim.Adam([q], lr=0.1)

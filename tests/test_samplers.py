@@ -209,6 +209,15 @@ def test_weighted_pictures_come_as_often_as_their_weight_says(weights, batch):
         assert np.floor(expected - 1e-6) <= counts[picture] <= np.ceil(expected + 1e-6)
 
 
+def test_weights_hold_on_the_mean_of_epochs():
+    sampler = WeightedPictures([0.5, 2.3, 0.2, 1.0], 2, seed=0)
+    counts = Counter()
+    for epoch in range(400):
+        sampler.set_epoch(epoch)
+        counts.update(picture for batch in sampler for picture in batch)
+    assert [counts[picture] / 400 for picture in range(4)] == pytest.approx([0.5, 2.3, 0.2, 1.0], abs=0.1)
+
+
 @pytest.mark.parametrize("weights", [[], [0.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [[1.0], [2.0]]])
 def test_weights_that_are_none_raise(weights):
     with pytest.raises(DataError, match="a weight for each picture"):

@@ -87,7 +87,9 @@ def rank_error(network: Ranker, seed: int = 1, count: int = 4096) -> float:
 
 @functools.lru_cache(maxsize=4)
 def _trained(seed: int, steps: int, device: torch.device, dtype: torch.dtype) -> Ranker:
-    return train_ranker(seed, steps).to(device, dtype)
+    # A first call without gradients must leave a network that later ones can pass gradients through.
+    with torch.inference_mode(False):
+        return train_ranker(seed, steps).to(device, dtype)
 
 
 def ranker(
