@@ -86,7 +86,7 @@ def test_public_names_exist():
         ("pqa/ranking.py", "import service.app", True),
         ("service/problems.py", "import pqa.nn", True),
         ("pqa/runtime/store.py", "import pqa.nn.models", True),
-        ("export/onnx.py", "import training.fit", True),
+        ("export/onnx.py", "import training.run", True),
         ("pqa/ranking.py", "import json", False),
     ],
 )

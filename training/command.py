@@ -4,62 +4,117 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import sys
 from pathlib import Path
 
 from rich.progress import Progress
 
-from pqa.data import biq2021
-from pqa.errors import unknown_key
+from pqa.data.sets import SETS, read
+from pqa.errors import ConfigurationError, unknown_key
+from pqa.runtime.detectors import DETECTORS
 from pqa.runtime.session import available_cpus
-from training.cache import Item, build
-from training.fit import Origin, build_model, fit
-from training.recipes import RECIPES
+from training.default import command as default
+from training.gather import gather
+from training.plan import Plan, carry_out
+from training.recipe import changed
+from training.recipes import RECIPES, smoke
+from training.run import Machine
 
 __all__ = ["configure", "run"]
 
-LICENCE = (
-    "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
-)
+DEFAULT = "default"
+
+EPILOG = """examples:
+  pqa train --recipe scene_gate --data PIQ23 --split scene --out runs/a
+  pqa train --recipe hyperiqa --data PIQ23 --out runs/b --set epochs=5 --set optimiser.rate=1e-4
+  pqa train --recipe rq_net --data KONIQ --data SPAQ --out runs/general
+  pqa train --recipe rq_net --data PIQ23 --start runs/general/rq_net.safetensors --out runs/c
+  pqa train --recipe scene_gate --data PIQ23 --out runs/a --resume
+
+--recipe default trains the shipped model on BIQ2021 and camera faults; it knows --epochs, --seed, --cache and --smoke only."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Train a recipe on rated photographs and export the result as one ONNX file."
-    parser.add_argument("--recipe", default="scene_gate", help=f"one of: {', '.join(RECIPES)}")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="BIQ2021's training split")
+    parser.description = (
+        "Train a recipe on rated portraits, choose the epoch on pictures kept aside, export the model as one ONNX file and "
+        "judge it on the part that nothing was chosen on."
+    )
+    parser.epilog = EPILOG
+    parser.add_argument("--recipe", default=DEFAULT, help=f"one of: {DEFAULT}, {', '.join(RECIPES)}")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where checkpoint, model and metrics go")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where cut views are kept (default: OUT/cache)")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
-    parser.add_argument("--seed", type=int, help="instead of the recipe's")
-    parser.add_argument("--smoke", action="store_true", help="tiny model, few pictures, one epoch: does it run?")
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data", type=Path, required=True, action="append", metavar="DIR", help="repeat it to train on several sets"
+    )
+    group.add_argument("--kind", action="append", help=f"what --data is (found out without it): {', '.join(SETS)}")
+    group.add_argument("--split", choices=("scene", "device"), default="scene", help="of PIQ23 (%(default)s)")
+    group.add_argument(
+        "--attribute", action="append", help="overall, detail or exposure; may be repeated (the recipe's)"
+    )
+    group.add_argument("--allow-missing", action="store_true", help="leave out labelled pictures that are not there")
+    group.add_argument("--cache", type=Path, metavar="DIR", help="where faces and statistics are kept (OUT/cache)")
+    group.add_argument("--detector", help=f"finds the faces (the one the model asks for): {', '.join(DETECTORS)}")
+    group = parser.add_argument_group("run")
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the recipe")
+    group.add_argument("--size", help="size of the model, instead of the recipe's")
+    group.add_argument("--epochs", type=int, help="instead of the recipe's")
+    group.add_argument("--seed", type=int, help="instead of the recipe's")
+    group.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights of another run to begin with")
+    group.add_argument("--no-pretrained", action="store_true", help="begin with random weights")
+    group.add_argument("--resume", action="store_true", help="continue the run in --out")
+    group.add_argument("--smoke", action="store_true", help="tiny model, few pictures, one epoch: does it run?")
+    several = group.add_mutually_exclusive_group()
+    several.add_argument("--seeds", type=int, default=0, metavar="N", help="N runs that differ in the seed")
+    several.add_argument("--folds", type=int, default=0, metavar="N", help="cross-validation over scenes")
+    several.add_argument(
+        "--bag", type=int, default=0, metavar="N", help="N runs on 90 %% of the scenes, exported as one model"
+    )
+    group = parser.add_argument_group("machine")
+    group.add_argument("--accelerator", default="auto", help="as Lightning names it: auto, cpu, gpu (%(default)s)")
+    group.add_argument(
+        "--devices", type=int, default=1, help="accelerators (or processes) of this machine (%(default)s)"
+    )
+    group.add_argument("--nodes", type=int, default=1, help="machines (%(default)s)")
+    group.add_argument("--workers", type=int, help="processes that load pictures (all processors but one)")
+    group.add_argument("--every", type=int, default=200, metavar="STEPS", help="between two checkpoints (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.recipe == DEFAULT:
+        return default.run(args)
     if args.recipe not in RECIPES:
-        raise unknown_key(args.recipe, RECIPES, "recipe")
-    recipe = RECIPES[args.recipe]
-    changes = {key: getattr(args, key) for key in ("epochs", "seed") if getattr(args, key) is not None}
-    rows = biq2021.read(args.data)
-    if args.smoke:
-        changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait_versions": 2, "precision": "32-true"}
-        rows = rows[:: max(1, len(rows) // 120)]
+        raise unknown_key(args.recipe, [DEFAULT, *RECIPES], "recipe")
+    kinds = args.kind or [None] * len(args.data)
+    if len(kinds) != len(args.data):
+        raise ConfigurationError(f"expected one --kind for each --data, got {len(kinds)} for {len(args.data)}")
+    recipe = changed(RECIPES[args.recipe], args.set)
+    changes = {key: getattr(args, key) for key in ("size", "epochs", "seed") if getattr(args, key) is not None}
+    if args.attribute:
+        changes["attributes"] = tuple(args.attribute)
+    if args.no_pretrained:
+        changes["pretrained"] = False
     recipe = dataclasses.replace(recipe, **changes)
-    items = [Item(row.path, row.mos, row.subset, row.portrait) for row in rows]
-    folder = args.cache or args.out / "cache"
+    if args.smoke:
+        recipe = smoke(recipe)
+    sets = [
+        read(path, kind, attributes=recipe.attributes, split=args.split, allow_missing=args.allow_missing)
+        for path, kind in zip(args.data, kinds, strict=True)
+    ]
+    workers = max(0, available_cpus() - 1) if args.workers is None else args.workers
+    machine = Machine(
+        accelerator=args.accelerator,
+        devices=args.devices,
+        nodes=args.nodes,
+        workers=0 if args.smoke else workers,
+        every=args.every,
+        resume=args.resume,
+        cache=args.cache,
+        detector=args.detector or ("mtcnn" if args.smoke else ""),
+        progress=sys.stderr.isatty(),
+    )
+    plan = Plan(seeds=args.seeds, folds=args.folds, bag=args.bag, smoke=args.smoke, start=args.start)
     with Progress(disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("cutting views", total=len(items))
-        cache = build(
-            items,
-            build_model(recipe).views,
-            folder,
-            versions=recipe.versions,
-            seed=recipe.seed,
-            workers=available_cpus(),
-            on_done=lambda: progress.advance(task),
-        )
-    data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
-    provenance = {"train.csv sha256": hashlib.sha256((args.data / "train.csv").read_bytes()).hexdigest()}
-    path = fit(recipe, cache, args.out, Origin(data, LICENCE, provenance))
-    print(path)
+        task = progress.add_task("finding faces", total=None)
+        lines = carry_out(plan, recipe, gather(sets), args.out, machine, on_done=lambda: progress.advance(task))
+    print("\n".join(lines))
     return 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from pqa.mappings import fit
 from pqa.metrics import METRICS, by_scene
@@ -16,16 +18,22 @@ from pqa.report.outliers import outliers
 from pqa.report.study import Model, Study
 from pqa.significance import Comparison, wins
 
-__all__ = ["html_report"]
+__all__ = ["Curve", "html_report"]
 
 NAMES = {"srcc": "SRCC", "plcc": "PLCC", "krcc": "KRCC", "mae": "MAE", "rmse": "RMSE", "score": "Score"}
 MOST_MODELS = 6  # series that colours tell apart
 
 
-def html_report(study: Study, *, images: Path | None = None) -> str:
-    """The page of a study; `images` is the folder of the pictures, for thumbnails of the outliers."""
+Curve = tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def html_report(study: Study, *, images: Path | None = None, curves: Sequence[Curve] = ()) -> str:
+    """The page of a study; `images` is the folder of the pictures, for thumbnails of the outliers.
+
+    `curves` of a training: name, epochs (E,), values (E,).
+    """
     names = [model.name for model in study.models]
-    parts = [_head(study), _medians(study), _scenes(study)]
+    parts = [_head(study), _medians(study), _scenes(study), _curves(curves)]
     if len(names) > 1:
         parts.append(_comparisons(study))
     parts += [_scatters(study, k, model) for k, model in enumerate(study.models)]
@@ -147,6 +155,12 @@ def _comparisons(study: Study) -> str:
 
 def _won(comparison: Comparison) -> str:
     return f"{comparison.scenes_won} : {comparison.scenes_lost}"
+
+
+def _curves(curves: Sequence[Curve]) -> str:
+    charts = [svg.scatter(x, y, title=name, curves=[("flat", x, y)], size=(250, 160)) for name, x, y in curves]
+    text = "Loss terms on the training part and figures on the part that chose the epoch (up) over epochs (across)."
+    return section("Training", text, f'<div class="grid-of">{"".join(charts)}</div>') if charts else ""
 
 
 def _scatters(study: Study, series: int, model: Model) -> str:

@@ -22,12 +22,12 @@ from export import checkpoint
 from export.onnx import export
 from pqa import __version__, nn, nss
 from pqa.spec import ModelSpec, ViewSpec
-from training.cache import Cache
 from training.calibrate import calibrate
-from training.conditions import conditions
-from training.data import PairDataset, PlainDataset
-from training.module import SceneGateTask
-from training.recipes import SceneGateRecipe
+from training.default.cache import Cache
+from training.default.conditions import conditions
+from training.default.data import PairDataset, PlainDataset
+from training.default.module import SceneGateTask
+from training.default.recipe import SceneGateRecipe
 
 __all__ = ["Origin", "build_model", "fit", "predict"]
 

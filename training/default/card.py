@@ -1,6 +1,6 @@
-"""`python -m training.card`: the card of a trained model file; the only reader of the report part.
+"""`python -m training.default.card`: the card of a trained model file; the only reader of the report part.
 
-python -m training.card --model MODEL.onnx --data BIQ2021 --cache RUN/cache > pqa/artifacts/scene_gate.md
+python -m training.default.card --model MODEL.onnx --data BIQ2021 --cache RUN/cache > pqa/artifacts/scene_gate.md
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pqa.data import biq2021
 from pqa.data.parts import Part
 from pqa.runtime.predictor import Predictor
 from pqa.types import Score
-from training.cache import Cache, Sample
-from training.data import view_tensors
+from training.default.cache import Cache, Sample
+from training.default.data import view_tensors
 
 __all__ = ["main"]
 
@@ -129,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             scenes=", ".join(spec.scenes),
             data="; ".join(spec.data),
             licence=spec.licence,
-            recipe="pqa train --recipe scene_gate --data BIQ2021 --out RUN",
-            command="python -m training.card --model RUN/scene_gate.onnx --data BIQ2021 --cache RUN/cache",
+            recipe="pqa train --recipe default --data BIQ2021 --out RUN",
+            command="python -m training.default.card --model RUN/scene_gate.onnx --data BIQ2021 --cache RUN/cache",
             difference=parity.max_difference if parity else float("nan"),
             pictures=parity.pictures if parity else 0,
             spread=parity.spread if parity else float("nan"),

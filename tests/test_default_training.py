@@ -14,9 +14,9 @@ from pqa.cli.main import main
 from pqa.data import biq2021
 from pqa.data.assets import ASTRONAUT
 from pqa.errors import DataError
-from training.cache import Cache
+from training.default.cache import Cache
 from training.calibrate import calibrate
-from training.conditions import CONDITIONS, conditions
+from training.default.conditions import CONDITIONS, conditions
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def rated(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(rated, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    assert main(["train", "--recipe", "scene_gate", "--data", str(rated), "--out", str(out), "--smoke"]) == 0
+    assert main(["train", "--recipe", "default", "--data", str(rated), "--out", str(out), "--smoke"]) == 0
     return out
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from pqa.data.parts import Part
 from pqa.spec import ViewSpec
 from pqa.views import normalise, view_row
-from training.cache import Cache
+from training.default.cache import Cache
 
 __all__ = ["PairDataset", "PlainDataset", "view_tensors"]
 
@@ -48,7 +48,7 @@ class PairDataset(Dataset[dict[str, object]]):
 
     Keys: `clean` (the picture or a sound version of it) and `faulted` (where there is none: `clean` again), lists of view
     tensors; `mos`, `portrait`, `strength` (0 without a fault), `kind` (index into KINDS), `scene` (index of the scene
-    label, see `training.conditions`).
+    label, see `training.default.conditions`).
     """
 
     def __init__(self, cache: Cache, views: Sequence[ViewSpec], part: Part, scenes: Sequence[int], seed: int) -> None:

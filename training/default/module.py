@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pqa.nn.losses import fidelity, plcc
-from training.data import KINDS
+from training.default.data import KINDS
 
 __all__ = ["Objective", "SceneGateTask"]
 
@@ -51,17 +51,17 @@ class SceneGateTask(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, object], index: int) -> Tensor:
         views = [torch.cat(pair) for pair in zip(batch["clean"], batch["faulted"], strict=True)]
-        outputs = [output.float() for output in self.model(*views)]
+        outputs = {name: value.float() for name, value in zip(self.model.outputs, self.model(*views), strict=True)}
         losses = self._losses(outputs, batch)
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({name: value.detach() for name, value in losses.items()}, on_step=False, on_epoch=True)
         self.log("loss", total.detach(), prog_bar=True)
         return total
 
-    def _losses(self, outputs: list[Tensor], batch: dict[str, object]) -> dict[str, Tensor]:
+    def _losses(self, outputs: dict[str, Tensor], batch: dict[str, object]) -> dict[str, Tensor]:
         goal = self.objective
-        score, std, _, by_scene, branches, _ = outputs
-        probabilities = outputs[2]
+        score, std, probabilities = outputs["score"], outputs["std"], outputs["scene_probabilities"]
+        by_scene, branches = outputs["score_by_scene"], outputs["branches"]
         count = len(score) // 2
         mos, strength, kind, scene = batch["mos"], batch["strength"], batch["kind"], batch["scene"]
         weight = 1.0 + (goal.portrait - 1.0) * batch["portrait"]

@@ -1,0 +1,54 @@
+"""`pqa train --recipe default`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import sys
+
+from rich.progress import Progress
+
+from pqa.data import biq2021
+from pqa.errors import ConfigurationError
+from pqa.runtime.session import available_cpus
+from training.default.cache import Item, build
+from training.default.fit import Origin, build_model, fit
+from training.default.recipe import RECIPE
+
+__all__ = ["run"]
+
+LICENCE = (
+    "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train the shipped model's recipe on the one folder of `args.data`."""
+    if len(args.data) != 1:
+        raise ConfigurationError(f"the recipe of the shipped model reads one folder, BIQ2021's; got {len(args.data)}")
+    (folder,) = args.data
+    recipe = RECIPE
+    changes = {key: getattr(args, key) for key in ("epochs", "seed") if getattr(args, key) is not None}
+    rows = biq2021.read(folder)
+    if args.smoke:
+        changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait_versions": 2, "precision": "32-true"}
+        rows = rows[:: max(1, len(rows) // 120)]
+    recipe = dataclasses.replace(recipe, **changes)
+    items = [Item(row.path, row.mos, row.subset, row.portrait) for row in rows]
+    with Progress(disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("cutting views", total=len(items))
+        cache = build(
+            items,
+            build_model(recipe).views,
+            args.cache or args.out / "cache",
+            versions=recipe.versions,
+            seed=recipe.seed,
+            workers=available_cpus(),
+            on_done=lambda: progress.advance(task),
+        )
+    data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
+    provenance = {"train.csv sha256": hashlib.sha256((folder / "train.csv").read_bytes()).hexdigest()}
+    path = fit(recipe, cache, args.out, Origin(data, LICENCE, provenance))
+    print(path)
+    return 0
