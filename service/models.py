@@ -32,7 +32,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model file as it describes itself. `loaded`: requests may name it. `error`: why the file cannot be used."""
+    """A model file as it describes itself. `loaded`: requests may name it. `error`: why the file cannot be used.
+
+    `sets`: rankings by it have joint scores.
+    """
 
     name: str
     file: str
@@ -49,6 +52,7 @@ class ModelCard:
     views: tuple[View, ...] = ()
     attributes: tuple[str, ...] = ()
     scenes: tuple[str, ...] = ()
+    sets: bool = False
     scale: Scale | None = None
     calibration: Calibration | None = None
     licence: str | None = None
@@ -130,6 +134,7 @@ def _card(model: Model, *, loaded: bool, default: bool) -> ModelCard:
         views=tuple(View(view.name, view.kind, view.size, view.crops) for view in spec.views),
         attributes=spec.attributes,
         scenes=spec.scenes,
+        sets=spec.sets,
         scale=model.info.scale,
         calibration=spec.calibration,
         licence=spec.licence,

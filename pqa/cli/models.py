@@ -98,6 +98,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "views": [{"name": v.name, "kind": v.kind, "size": v.size, "crops": v.crops} for v in spec.views],
         "attributes": spec.attributes,
         "scenes": spec.scenes,
+        "sets": spec.sets,
         "scale": {"min": spec.range[0], "max": spec.range[1]},
         "licence": spec.licence,
         "data": spec.data,
