@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import torch
 from torch import nn
 
 from pqa.errors import ConfigurationError, ModelError
+from pqa.runtime.joint import open_set_head
 from pqa.runtime.session import open_session
-from pqa.spec import SPEC_KEY, ModelSpec, Parity
+from pqa.spec import SETS_KEY, SPEC_KEY, ModelSpec, Parity
 
 __all__ = ["LARGEST", "TOLERANCE", "export", "forget_traces", "torch_scores"]
 
@@ -42,7 +44,8 @@ def export(model: nn.Module, spec: ModelSpec, proof: Batch, path: Path, scores: 
     `model` takes the spec's views in order and names its outputs in `model.outputs`. `proof` holds one (N, ...) array a view
     of at least three real pictures. The batch axis stays free, other sizes are fixed. `scores` are `torch_scores` of that
     proof, where the caller has them. Raises ConfigurationError for fewer pictures, ModelError for weights beyond LARGEST and
-    when the two runtimes differ by more than TOLERANCE of the spread; nothing is written then.
+    when the two runtimes differ by more than TOLERANCE of the spread; nothing is written then. Where the model has a set
+    head, `model.joint`, the file carries it too, under the same proof with all pictures as one set.
     """
     if len(proof[0]) < 3:
         raise ConfigurationError(f"a proof takes at least three pictures, got {len(proof[0])}")
@@ -58,13 +61,19 @@ def export(model: nn.Module, spec: ModelSpec, proof: Batch, path: Path, scores: 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     try:
-        onnx.save(_graph(model, spec, proof), part)
+        inputs = {view.name: values for view, values in zip(spec.views, proof, strict=True)}
+        onnx.save(_graph(model, inputs, model.outputs), part)
         onnx.checker.check_model(str(part), full_check=True)
-        spec = dataclasses.replace(spec, parity=_parity(part, spec, proof, scores))
-        # Protobuf messages written one after the other are merged: the spec joins the file without a second copy of it.
-        note = onnx.StringStringEntryProto(key=SPEC_KEY, value=spec.to_json())
+        head: nn.Module | None = getattr(model, "joint", None)
+        spec = dataclasses.replace(spec, parity=_parity(part, spec, proof, scores), sets=head is not None)
+        notes = {SPEC_KEY: spec.to_json()}
+        if head is not None:
+            notes[SETS_KEY] = _set_head(head, _torch_output(model, proof, "embedding"), scores)
+        # Protobuf messages written one after the other are merged: the notes join the file without a second copy of it.
+        note = onnx.ModelProto()
+        onnx.helper.set_model_props(note, notes)
         with part.open("ab") as file:
-            file.write(onnx.ModelProto(metadata_props=[note]).SerializeToString())
+            file.write(note.SerializeToString())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -73,8 +82,12 @@ def export(model: nn.Module, spec: ModelSpec, proof: Batch, path: Path, scores: 
 
 def torch_scores(model: nn.Module, proof: Batch) -> Floats:
     """Scores (N, A) of the proof's pictures, one at a time: memory stays that of one picture."""
+    return _torch_output(model, proof, "score")
+
+
+def _torch_output(model: nn.Module, proof: Batch, name: str) -> Floats:
     outputs: Any = model.outputs
-    column = outputs.index("score")
+    column = outputs.index(name)
     with torch.no_grad():
         rows = [
             model(*(torch.from_numpy(np.asarray(view[n : n + 1])) for view in proof))[column].numpy()
@@ -90,17 +103,18 @@ def forget_traces(proto: onnx.ModelProto) -> None:
         part.ClearField("metadata_props")
 
 
-def _graph(model: Any, spec: ModelSpec, proof: Batch) -> onnx.ModelProto:
+def _graph(model: nn.Module, inputs: Mapping[str, Floats], outputs: Sequence[str]) -> onnx.ModelProto:
+    """The graph of `model`, traced on `inputs` in their order; the size of their first axis stays free."""
     batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             model,
-            tuple(torch.from_numpy(np.asarray(view[:2])) for view in proof),
-            input_names=[view.name for view in spec.views],
-            output_names=list(model.outputs),
-            dynamic_shapes=tuple({0: batch} for _ in proof),
+            tuple(torch.from_numpy(np.asarray(values[:2])) for values in inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             dynamo=True,
             optimize=True,
             verbose=False,
@@ -118,11 +132,27 @@ def _parity(path: Path, spec: ModelSpec, proof: Batch, scores: Floats) -> Parity
         session.run(["score"], {view.name: values[a:b] for view, values in zip(spec.views, proof, strict=True)})[0]
         for a, b in pairwise(edges)
     ]
-    difference = float(np.abs(np.concatenate(rows) - scores).max())
-    spread = float(scores.std(axis=0).min())
-    if not difference <= max(TOLERANCE * spread, ROUNDING * float(np.abs(scores).max())):
+    return _agreement(np.concatenate(rows), scores, "graph")
+
+
+def _agreement(got: Floats, expected: Floats, what: str) -> Parity:
+    difference = float(np.abs(got - expected).max())
+    spread = float(expected.std(axis=0).min())
+    if not difference <= max(TOLERANCE * spread, ROUNDING * float(np.abs(expected).max())):
         raise ModelError(
-            f"the exported graph differs from torch by {difference:.2g} over {len(scores)} pictures, "
+            f"the exported {what} differs from torch by {difference:.2g} over {len(expected)} pictures, "
             f"more than {TOLERANCE} of torch's own spread {spread:.2g}"
         )
-    return Parity(max_difference=difference, spread=spread, pictures=len(scores))
+    return Parity(max_difference=difference, spread=spread, pictures=len(expected))
+
+
+def _set_head(head: nn.Module, embedding: Floats, score: Floats) -> str:
+    """The graph of a set head as the model file carries it, compared with torch over the proof as one set."""
+    proto = _graph(head, {"embedding": embedding, "score": score}, ["joint"])
+    onnx.checker.check_model(proto, full_check=True)
+    text = base64.b64encode(proto.SerializeToString()).decode()
+    opened = open_set_head({SETS_KEY: text}, embedding=embedding.shape[1], attributes=score.shape[1])
+    with torch.no_grad():
+        expected = head(torch.from_numpy(embedding), torch.from_numpy(score)).numpy()
+    _agreement(opened.scores(embedding, score), expected, "set head")
+    return text
