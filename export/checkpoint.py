@@ -26,7 +26,11 @@ def save(model: torch.nn.Module, path: Path, *, name: str, size: str, changes: d
 
 
 def load(path: Path) -> tuple[torch.nn.Module, ModelSpec]:
-    """The model and spec of a checkpoint. Raises ModelError for another file, or for weights of another model."""
+    """The model and spec of a checkpoint.
+
+    Raises ModelError for another file or for weights of another model, ConfigurationError for a model, size or key that
+    `nn.build` does not know.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -37,10 +41,16 @@ def load(path: Path) -> tuple[torch.nn.Module, ModelSpec]:
         raise ModelError(
             f"{path}: a safetensors file, but not of pqa: its header lacks {KEY!r}; write it with pqa train"
         )
-    build = json.loads(about[KEY])
-    model = nn.build(build["name"], build["size"], **build["changes"])
+    try:
+        build = json.loads(about[KEY])
+        name, size, changes = build["name"], build["size"], dict(build["changes"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{path}: expected name, size and changes as JSON under {KEY!r} in its header, got {about[KEY]!r}"
+        ) from error
+    model = nn.build(name, size, **changes)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ModelError(f"{path}: its weights do not fit {build['name']} ({build['size']}): {error}") from error
+        raise ModelError(f"{path}: its weights do not fit {name} ({size}): {error}") from error
     return model.eval(), ModelSpec.from_json(about["pqa.spec"])

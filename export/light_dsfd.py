@@ -1,6 +1,8 @@
-"""Export of SAR's face detector: the public weight file of light DSFD to one ONNX file.
+"""Export of SAR's face detector: the tensors of light DSFD's public weight file to one ONNX file.
 
-    python -m export.light_dsfd dsfdv2_r18.pth light_dsfd.onnx
+    python -m export.light_dsfd dsfdv2_r18.safetensors light_dsfd.onnx
+
+The public file is a pickle, which is never read here; docs/models.md turns its tensors into safetensors.
 
 The graph takes `image`, float32 (N, 3, H, W) BGR in [0, 255] less (104, 117, 123), any N, H and W, and gives `offset`
 (N, P, 4) and `probability` (N, P) for P anchors. `pqa.runtime.dsfd` reads it from the folder of PQA_WEIGHTS_DIR.
@@ -10,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import pickle
 import warnings
 from pathlib import Path
 
@@ -27,14 +28,13 @@ OPSET = 17
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weight file: safetensors, or torch's own format (read as plain tensors; no code in it runs)."""
+    """The tensors of a safetensors file. Raises ModelError for any other."""
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        tensors: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, EOFError) as error:
-        raise ModelError(f"{path}: expected a file of weights: {error}") from error
-    return tensors
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path}: expected a safetensors file ({error}); docs/models.md says how a pickle's tensors become one"
+        ) from error
 
 
 def export_network(model: LightDsfd) -> bytes:
@@ -60,7 +60,7 @@ def export_network(model: LightDsfd) -> bytes:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Write light DSFD's public WEIGHTS as ONNX to FILE.")
+    parser = argparse.ArgumentParser(description="Write light DSFD's WEIGHTS, a safetensors file, as ONNX to FILE.")
     parser.add_argument("weights", type=Path)
     parser.add_argument("file", type=Path)
     args = parser.parse_args(arguments)

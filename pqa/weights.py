@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pqa.errors import MissingWeights, ModelError
 
-__all__ = ["VARIABLE", "WEIGHTS", "Weight", "locate", "missing"]
+__all__ = ["VARIABLE", "WEIGHTS", "Weight", "locate", "missing", "verify"]
 
 VARIABLE = "PQA_WEIGHTS_DIR"
 SUMS = "SHA256SUMS"
@@ -24,7 +24,8 @@ class Weight:
     """One set of weights. `megabytes` is its size in float32 (1e6 bytes: four times its parameters).
 
     `origin` is where to get it. `hub` and `file` name it on the Hugging Face hub ("" where it is not there: then the
-    file must lie in the folder). `sha256` is the checksum of that file, "" where none is known.
+    file must lie in the folder). `sha256` is the checksum of that file, "" where nobody who knows has stated one: a sum
+    taken here of whatever came would prove nothing.
     """
 
     name: str
@@ -70,16 +71,21 @@ def locate(weight: Weight) -> Path | None:
     path = Path(folder) / f"{weight.name}.safetensors"
     if not path.is_file():
         return None
-    expected = _stated(path) or weight.sha256
-    if expected:
-        with path.open("rb") as file:
-            got = hashlib.file_digest(file, "sha256").hexdigest()
-        if got != expected.lower():
-            raise ModelError(
-                f"{path}: expected sha256 {expected}, got {got}: the file is damaged or another one; "
-                f"get it again from {weight.origin}"
-            )
+    verify(path, weight, _stated(path) or weight.sha256)
     return path
+
+
+def verify(path: Path, weight: Weight, expected: str) -> None:
+    """Raises ModelError where the file's sha256 is not the expected one; does nothing where that is unknown ("")."""
+    if not expected:
+        return
+    with path.open("rb") as file:
+        got = hashlib.file_digest(file, "sha256").hexdigest()
+    if got != expected.lower():
+        raise ModelError(
+            f"{path}: expected sha256 {expected}, got {got}: the file is damaged or another one; "
+            f"get it again from {weight.origin}"
+        )
 
 
 def missing(weight: Weight, reason: str) -> MissingWeights:

@@ -1,5 +1,6 @@
 """Trunks and their weights: files in the hub's own format, made here from narrow configurations."""
 
+import dataclasses
 import hashlib
 
 import open_clip
@@ -140,6 +141,19 @@ def test_a_checksum_is_held_against_the_file(tmp_path, monkeypatch):
     (tmp_path / "SHA256SUMS").write_text(f"{digest}  {file.name}\n")
     backbones.trunk(name, RESNET, pretrained=True)
     (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  {file.name}\n")
+    with pytest.raises(ModelError, match=f"expected sha256 {'0' * 64}, got {digest}"):
+        backbones.trunk(name, RESNET, pretrained=True)
+
+
+def test_a_checksum_of_the_table_is_held_against_what_the_hub_sends(tmp_path, monkeypatch):
+    name = "resnet50.tv_in1k"
+    timm_file(tmp_path, name, RESNET)
+    file = tmp_path / f"{name}.safetensors"
+    monkeypatch.setattr(backbones, "hf_hub_download", lambda *_: str(file))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(WEIGHTS, name, dataclasses.replace(WEIGHTS[name], sha256=digest))
+    backbones.trunk(name, RESNET, pretrained=True)
+    monkeypatch.setitem(WEIGHTS, name, dataclasses.replace(WEIGHTS[name], sha256="0" * 64))
     with pytest.raises(ModelError, match=f"expected sha256 {'0' * 64}, got {digest}"):
         backbones.trunk(name, RESNET, pretrained=True)
 

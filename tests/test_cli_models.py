@@ -72,5 +72,5 @@ def test_weights_are_listed_with_size_licence_and_place(
     out = capsys.readouterr().out
     for row in rows.values():
         assert f"{row['name']}: {row['megabytes']} MB, licence {row['licence']}" in out
-        assert (row["path"] or row["origin"]) in out
+        assert f"{row['path'] or row['origin']}, sha256 {row['sha256'] or 'unknown'}" in out
     assert "PQA_WEIGHTS_DIR" in out

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from export.light_dsfd import export_network, main, read
 from pqa import imaging
@@ -239,8 +240,8 @@ def test_colours_reach_the_graph_as_bgr_less_the_mean():
 
 
 def test_the_file_is_made_by_the_command_and_found_by_name(tmp_path, monkeypatch, capsys):
-    torch.save(public_tensors(), tmp_path / "dsfdv2_r18.pth")
-    main([str(tmp_path / "dsfdv2_r18.pth"), str(tmp_path / "made" / FILE)])
+    save_file(public_tensors(), tmp_path / "dsfdv2_r18.safetensors")
+    main([str(tmp_path / "dsfdv2_r18.safetensors"), str(tmp_path / "made" / FILE)])
     assert FILE in capsys.readouterr().out
     monkeypatch.setenv(VARIABLE, str(tmp_path / "made"))
     detector, source = load_detector("light_dsfd"), imaging.open(imaging.open(assets.ASTRONAUT).reduced(96))
@@ -266,8 +267,8 @@ class Sly:
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-def test_a_file_of_weights_with_code_in_it_is_refused(tmp_path, name, capsys):
+def test_pickles_are_refused_and_never_run(tmp_path, name, capsys):
     (tmp_path / name).write_bytes(pickle.dumps({"a": Sly()}, protocol=2))
-    with pytest.raises(ModelError, match="expected a file of weights"):
+    with pytest.raises(ModelError, match=r"expected a safetensors file .*docs/models.md"):
         read(tmp_path / name)
     assert capsys.readouterr().out == ""

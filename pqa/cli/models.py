@@ -60,7 +60,7 @@ def _print_weights(*, as_json: bool) -> None:
         return
     for row in rows:
         print(f"{row['name']}: {row['megabytes']} MB, licence {row['licence']}, for {', '.join(row['used_by'])}")
-        print(f"  {row['path'] or row['origin']}")
+        print(f"  {row['path'] or row['origin']}, sha256 {row['sha256'] or 'unknown'}")
     print(f"{VARIABLE} names the folder in which they are looked for, as NAME.safetensors, before the hub.")
 
 

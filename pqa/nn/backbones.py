@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pqa.errors import ConfigurationError, ModelError, unknown_key
-from pqa.weights import WEIGHTS, Weight, locate, missing
+from pqa.weights import WEIGHTS, Weight, locate, missing, verify
 
 __all__ = [
     "BlockTrunk",
@@ -183,10 +183,12 @@ def _download(weight: Weight) -> Path:
     if not weight.hub:
         raise missing(weight, "not on the hub")
     try:
-        return Path(hf_hub_download(weight.hub, weight.file))
+        path = Path(hf_hub_download(weight.hub, weight.file))
     # The hub's client raises a dozen unrelated types (network, HTTP, cache, offline mode): all mean "not to be had".
     except Exception as error:
         raise missing(weight, f"the hub is out of reach: {type(error).__name__}") from error
+    verify(path, weight, weight.sha256)
+    return path
 
 
 def _load(build: Callable[[dict[str, Tensor]], Any], weight: Weight) -> Any:

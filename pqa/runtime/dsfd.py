@@ -119,7 +119,8 @@ def load(threads: int = 1) -> DsfdDetector:
         where = f"not in {folder}" if folder else f"{VARIABLE} is not set"
         raise MissingWeights(
             f"the detector 'light_dsfd' needs {FILE} ({where}). Get dsfdv2_r18.pth from "
-            f"https://github.com/lijiannuist/lightDSFD, write the file with: python -m export.light_dsfd dsfdv2_r18.pth "
-            f"FOLDER/{FILE}, and set {VARIABLE} to that folder; or use the detector 'mtcnn'"
+            f"https://github.com/lijiannuist/lightDSFD, write its tensors as safetensors (docs/models.md), make the file "
+            f"with: python -m export.light_dsfd dsfdv2_r18.safetensors FOLDER/{FILE}, and set {VARIABLE} to that folder; "
+            "or use the detector 'mtcnn'"
         )
     return DsfdDetector(Dsfd(path.read_bytes(), threads=threads))
