@@ -80,3 +80,37 @@ def test_the_company_matters(head):
 def test_gradients(head):
     embedding, score = (values.double().requires_grad_() for values in pictures(4))
     assert torch.autograd.gradcheck(head.double(), (embedding, score))
+
+
+def toy_set(generator, count=12):
+    """Pictures of one content, which outweighs their quality in the embedding; their own scores are noise."""
+    content = 5.0 * torch.randn(WIDTH, generator=generator)
+    quality = torch.randn(count, generator=generator)
+    embedding = content + 0.2 * torch.randn(count, WIDTH, generator=generator)
+    embedding[:, 3] += quality
+    return embedding, 0.1 * torch.randn(count, ATTRIBUTES, generator=generator), quality
+
+
+def test_it_learns_to_take_away_what_the_set_shares():
+    """Trained on sets of some contents, it orders sets of others, where the embedding alone says little."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    built = PseudoReference(WIDTH, ATTRIBUTES)
+    learner = torch.optim.Adam(built.parameters(), lr=1e-2)
+    for _ in range(150):
+        embedding, score, quality = toy_set(generator)
+        loss = (built(embedding, score)[:, 0] - quality).square().mean()
+        learner.zero_grad()
+        loss.backward()
+        learner.step()
+    found = []
+    with torch.no_grad():
+        for _ in range(20):
+            embedding, score, quality = toy_set(generator)
+            before, after = (
+                torch.corrcoef(torch.stack([column[:, 0], quality]))[0, 1]
+                for column in (score, built(embedding, score))
+            )
+            found.append(torch.stack([before, after]))
+    before, after = torch.stack(found).mean(dim=0)
+    assert after > 0.9 > 0.5 > before
