@@ -81,7 +81,7 @@ def test_blur_keeps_light_and_a_point_becomes_the_kernel(name):
 def test_defocus_has_the_stated_radius():
     rgb = np.zeros((1000, 1000, 3), np.uint8)
     rgb[500, 500] = 255
-    spot = camera._convolve(rgb[..., 0].astype(np.float32), np.ones((3, 3), np.float32))
+    spot = camera.convolve(rgb[..., 0].astype(np.float32), np.ones((3, 3), np.float32))
     assert (spot > 0).sum() == 9
     light = np.zeros((1000, 1000, 3), np.uint8)
     light[:, 500:] = 255

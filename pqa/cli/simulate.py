@@ -19,7 +19,7 @@ from pqa.cli.table import progress
 from pqa.cli.text import plain
 from pqa.data.duplicates import THRESHOLD, thumbnail
 from pqa.data.release import write_release
-from pqa.data.simulator import PRESETS, Portrait, SceneResult, Settings, simulate, test_devices
+from pqa.data.simulator import PRESETS, Portrait, SceneResult, Settings, held_out_devices, simulate
 from pqa.data.tables import some
 from pqa.errors import ConfigurationError, DataError, InputError
 from pqa.runtime.detectors import Detector, load_detector
@@ -78,8 +78,6 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise ConfigurationError(f"{args.out}: expected an empty folder or none; name another or remove it")
     images = collect([args.portraits]).images
-    if not images:
-        raise DataError(f"{args.portraits}: no pictures found; name a folder of portraits")
     portraits, unreadable = _portraits(images, settings)
     if len(portraits) < settings.scenes:
         why = f"; not readable: {some(unreadable)}" if unreadable else ""
@@ -90,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     with progress(settings.scenes, "simulating") as advance:
         scenes = simulate(portraits, args.out, settings, args.workers or os.cpu_count() or 1, advance)
-    write_release(args.out, scenes, test_devices(settings))
+    write_release(args.out, scenes, held_out_devices(settings))
     _report(scenes, time.monotonic() - begin, args.out)
     if unreadable:
         print(f"left out, not readable: {plain(some(unreadable))}")
@@ -135,7 +133,7 @@ def _portrait(path: Path, detector: Detector, seen: list[npt.NDArray[np.float32]
 def _report(scenes: Sequence[SceneResult], seconds: float, out: Path) -> None:
     pictures = sum(len(scene.pictures) for scene in scenes)
     spread = np.median([scene.scales["Overall"].jod.std() for scene in scenes])
-    error = np.median([scene.scales["Overall"].std for scene in scenes[:1]])
+    error = np.median(np.concatenate([scene.scales["Overall"].std for scene in scenes]))
     print(
         f"{pictures} pictures of {len(scenes)} scenes in {plain(str(out))}: {pictures / seconds:.1f} a second; overall "
         f"scores spread by {spread:.2f} JOD within a scene, each known to about {error:.2f}"

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pqa.errors import ConfigurationError, unknown_key
 
-__all__ = ["FAULTS", "Fault", "apply", "to_light", "variants"]
+__all__ = ["FAULTS", "Fault", "apply", "convolve", "disc", "streak", "to_light", "variants"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -50,17 +50,32 @@ def _bytes(values: Plane) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _convolve(light: Plane, kernel: Plane) -> Plane:
+def disc(radius: float) -> Plane:
+    """The spot of a lens out of focus: a disc of a radius in pixels, its rim in shares of a pixel, of sum 1."""
+    reach = int(np.ceil(radius)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    spot: Plane = np.clip(radius + 0.5 - np.hypot(x, y), 0.0, 1.0).astype(np.float32)
+    return np.asarray(spot / spot.sum(), np.float32)
+
+
+def streak(length: float, angle: float) -> Plane:
+    """The trace of a point in motion: a straight line of a length in pixels at an angle in radians, of sum 1."""
+    reach = int(np.ceil(length / 2)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    along = np.abs(x * np.cos(angle) + y * np.sin(angle))
+    across = np.abs(y * np.cos(angle) - x * np.sin(angle))
+    trace: Plane = (np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1.0 - across, 0, 1)).astype(np.float32)
+    return np.asarray(trace / trace.sum(), np.float32)
+
+
+def convolve(light: Plane, kernel: Plane) -> Plane:
+    """(H, W) or (H, W, 3) float32 with a kernel; beyond its edges the picture goes on mirrored."""
     return np.asarray(cv2.filter2D(light, -1, kernel, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def _defocus(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Disc of a radius up to 2.2 % of the shorter side, in linear light."""
-    radius = 0.022 * strength * min(rgb.shape[:2])
-    reach = int(np.ceil(radius)) + 1
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = np.clip(radius + 0.5 - np.hypot(x, y), 0.0, 1.0).astype(np.float32)
-    return _code(_convolve(to_light(rgb), disc / disc.sum()))
+    return _code(convolve(to_light(rgb), disc(0.022 * strength * min(rgb.shape[:2]))))
 
 
 def _lens_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -71,14 +86,8 @@ def _lens_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
 
 def _motion(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """A straight streak of a length up to 6 % of the shorter side at a random angle, in linear light."""
-    length = 0.06 * strength * min(rgb.shape[:2])
-    angle = rng.uniform(0.0, np.pi)
-    reach = int(np.ceil(length / 2)) + 1
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    along = np.abs(x * np.cos(angle) + y * np.sin(angle))
-    across = np.abs(y * np.cos(angle) - x * np.sin(angle))
-    streak = (np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1.0 - across, 0, 1)).astype(np.float32)
-    return _code(_convolve(to_light(rgb), streak / streak.sum()))
+    kernel = streak(0.06 * strength * min(rgb.shape[:2]), rng.uniform(0.0, np.pi))
+    return _code(convolve(to_light(rgb), kernel))
 
 
 def _sensor_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:

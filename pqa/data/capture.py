@@ -8,16 +8,18 @@ happened in physical units: the true quality (`pqa.data.psychometrics`) is compu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pqa.data.camera import convolve, disc, streak
 from pqa.data.devices import Device
 from pqa.data.lighting import LUMINANCE, Scene
 
-__all__ = ["Facts", "Shot", "develop", "draw_shot", "expose", "sensor_noise"]
+__all__ = ["Facts", "Shot", "draw_shot", "expose", "sensor_noise"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -29,6 +31,12 @@ DARKEST = 2.0
 """Stops by which a camera short of light stays below what it aims at, at most."""
 KNEE = 0.75
 """Linear intensity from which a tone curve bends towards white."""
+WIPED = 0.65
+"""Share of the noise that a denoiser of strength 1 or more takes away, as measured on grey cards."""
+CAST_TAKEN_OFF = 0.8
+"""Share of a light's colour that people want balanced away: lamplight should stay a little warm."""
+HIGHLIGHT, BLACK = 5.0, 0.004
+"""Linear intensity above which a scene may burn out, and below which a picture shows black."""
 GLARE_REACH = 10.0
 """Deviation of the light scattered in the lens, % of the picture's shorter side."""
 SUBJECT_SPEED = 2.5
@@ -63,6 +71,15 @@ def draw_shot(device: Device, rng: Rng, face_faults: float = 0.0) -> Shot:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """Seconds of one frame, electrons a cell at white over all merged frames, stops against what the scene asks for."""
+
+    seconds: float
+    electrons: float
+    stops: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What happened to a picture.
 
@@ -91,52 +108,51 @@ class Facts:
 
 def expose(scene: Scene, device: Device, shot: Shot, rng: Rng) -> tuple[Pixels, Facts]:
     """One picture (H, W, 3) uint8 sRGB before JPEG, and what happened to it."""
-    side = min(scene.intensity.shape[:2])
-    percent = side / 100.0
-    seconds, electrons = _light_budget(scene, device)
-    stops = _stops(scene, device, shot, electrons)
-    streaks = shot.shake * seconds, shot.movement * seconds
-    seen = _optics(scene, device, shot, streaks, percent)
-    seen *= np.asarray(np.exp2(stops - device.vignetting * scene.radius), np.float32)[..., None]
-    cast = np.exp2(np.array([scene.light.red, 0.0, scene.light.blue], np.float32))
-    red = -device.cast_removed * scene.light.red + device.red + shot.red
-    blue = -device.cast_removed * scene.light.blue + device.blue + shot.blue
-    white = 2.0**device.headroom
-    cell = 1000.0 / side  # of a sensor pixel's side, in cells
-    raw = _mosaic(seen * cast)
-    raw = sensor_noise(raw, electrons * cell**2, device.read_noise * cell, rng)
-    np.minimum(raw, white, out=raw)
-    linear = _demosaic(raw, np.exp2([red, 0.0, blue]), white)
-    code = _tone(_scaled(linear, 0.5), white, device.contrast)
-    pixel = 2.0 * cell
-    noise = _code_noise(scene.face * 2.0**stops, electrons, device) / pixel
-    pixels = develop(code, noise, device)
-    face_noise, frame_noise = (
-        2.0**-1 * 255.0 * _code_noise(level * 2.0**stops, electrons, device) for level in (scene.face, 0.5 * GREY)
+    exposure = _meter(scene, device, shot)
+    light, white = scene.light, 2.0**device.headroom
+    balance = (
+        -device.cast_removed * light.red + device.red + shot.red,
+        -device.cast_removed * light.blue + device.blue + shot.blue,
     )
-    left = 1.0 - 0.85 * min(device.denoise, 1.2) / 1.2
-    luminance = (scene.intensity[::4, ::4] @ LUMINANCE) * np.float32(2.0**stops)
-    asked = luminance * np.float32(2.0**-stops)
-    lens = device.blur, device.blur * (1.0 + (device.corner_blur - 1.0) * scene.face_radius)
-    streak = streaks[0] ** 2 / 12.0
-    on_face = shot.defocus**2 / 4.0 + streaks[1] ** 2 / 12.0
-    mean_lens = 0.5 * lens[0] * (1.0 + device.corner_blur)
-    return pixels, Facts(
-        face_blur=float(np.sqrt(lens[1] ** 2 + streak + on_face)),
-        frame_blur=float(np.sqrt(mean_lens**2 + streak)),
-        face_noise=face_noise * left,
-        frame_noise=frame_noise * left,
-        smear=0.5 * (face_noise + frame_noise) * min(device.denoise, 2.0),
-        face_stops=float(stops - device.vignetting * scene.face_radius),
-        clipped=float(np.mean((luminance > white) & (asked < 2.0**2.5))),
-        blocked=float(np.mean((luminance < 0.004) & (asked > 0.008))),
-        cast=float(np.hypot(red + 0.8 * scene.light.red, blue + 0.8 * scene.light.blue)),
+    side = min(scene.intensity.shape[:2])
+    seen = _optics(scene, device, shot, exposure.seconds, side / 100.0)
+    seen *= np.asarray(np.exp2(exposure.stops - device.vignetting * scene.radius), np.float32)[..., None]
+    seen *= np.exp2(np.array([light.red, 0.0, light.blue], np.float32))
+    cell = 1000.0 / side  # cells to the side of a sensor pixel
+    raw = sensor_noise(_mosaic(seen), exposure.electrons * cell**2, device.read_noise * cell, rng)
+    linear = _demosaic(np.minimum(raw, white), balance, white)
+    code = _tone(_scaled(linear, 0.5), white, device.contrast)
+    noise = _code_noise(scene.face * 2.0**exposure.stops, exposure, device) / (2.0 * cell)
+    return _develop(code, noise, device), _facts(scene, device, shot, exposure, balance)
+
+
+def _facts(scene: Scene, device: Device, shot: Shot, exposure: Exposure, balance: tuple[float, float]) -> Facts:
+    gain = 2.0**exposure.stops
+    shake, movement = shot.shake * exposure.seconds, shot.movement * exposure.seconds
+    lens_on_face = device.blur * (1.0 + (device.corner_blur - 1.0) * scene.face_radius)
+    lens_over_frame = device.blur * 0.5 * (1.0 + device.corner_blur)
+    # Deviations of a disc and of a streak, as far as these are to be compared with a Gaussian's.
+    subject = shot.defocus**2 / 4.0 + movement**2 / 12.0
+    noise = [255.0 / 2.0 * _code_noise(level * gain, exposure, device) for level in (scene.face, 0.5 * GREY)]
+    left = 1.0 - WIPED * min(device.denoise, 1.0)
+    asked = scene.intensity[::4, ::4] @ LUMINANCE
+    shown = asked * np.float32(gain)
+    return Facts(
+        face_blur=math.sqrt(lens_on_face**2 + shake**2 / 12.0 + subject),
+        frame_blur=math.sqrt(lens_over_frame**2 + shake**2 / 12.0),
+        face_noise=noise[0] * left,
+        frame_noise=noise[1] * left,
+        smear=0.5 * (noise[0] + noise[1]) * device.denoise,
+        face_stops=exposure.stops - device.vignetting * scene.face_radius,
+        clipped=float(np.mean((shown > 2.0**device.headroom) & (asked < HIGHLIGHT))),
+        blocked=float(np.mean((shown < BLACK) & (asked > 2.0 * BLACK))),
+        cast=math.hypot(balance[0] + CAST_TAKEN_OFF * scene.light.red, balance[1] + CAST_TAKEN_OFF * scene.light.blue),
         glare=device.glare,
         sharpening=device.sharpening,
         contrast=device.contrast,
         saturation=device.saturation,
         jpeg=device.jpeg,
-        seconds=seconds,
+        seconds=exposure.seconds,
     )
 
 
@@ -149,37 +165,34 @@ def sensor_noise(raw: Plane, electrons: float, read_noise: float, rng: Rng) -> P
     return np.asarray(raw + np.sqrt(variance) * rng.standard_normal(raw.shape, np.float32), np.float32)
 
 
-def _light_budget(scene: Scene, device: Device) -> tuple[float, float]:
-    """Seconds of one frame, and electrons a cell at white over all merged frames."""
+def _meter(scene: Scene, device: Device, shot: Shot) -> Exposure:
     rate = device.sensitivity * scene.light.lux
     seconds = min(device.full_well / rate, device.longest)
     shortage = device.full_well / (rate * seconds)
-    return seconds, rate * seconds * min(device.frames, shortage)
+    electrons = rate * seconds * min(device.frames, shortage)
+    average = math.log2(GREY * 2.0**scene.light.level / (scene.face * scene.middle))
+    metered = (1.0 - device.face_metering) * min(max(average, -1.5), 1.5)
+    dark = min(max(math.log2(device.full_well / electrons / device.gain), 0.0), DARKEST)
+    return Exposure(seconds, electrons, metered + device.exposure + shot.exposure - dark)
 
 
-def _stops(scene: Scene, device: Device, shot: Shot, electrons: float) -> float:
-    """Exposure against what the scene asks for."""
-    average = np.clip(np.log2(GREY * 2.0**scene.light.level / (scene.face * scene.middle)), -1.5, 1.5)
-    metered = (1.0 - device.face_metering) * float(average)
-    short = float(np.log2(device.full_well / electrons / device.gain))
-    return metered + device.exposure + shot.exposure - min(max(short, 0.0), DARKEST)
-
-
-def _optics(scene: Scene, device: Device, shot: Shot, streaks: tuple[float, float], percent: float) -> Plane:
+def _optics(scene: Scene, device: Device, shot: Shot, seconds: float, percent: float) -> Plane:
+    """Light on the sensor; `percent` of the shorter side in pixels."""
+    shake, movement = shot.shake * seconds * percent, shot.movement * seconds * percent
     sigma = device.blur * percent
     seen = _gauss(scene.intensity, sigma)
     if device.corner_blur > 1.0:
         corners = _gauss(scene.intensity, sigma * device.corner_blur)
         seen += scene.radius[..., None] * (corners - seen)
-    if streaks[0] * percent > 0.5:
-        seen = _convolve(seen, _streak(streaks[0] * percent, shot.shake_angle))
-    kernels = [_disc(shot.defocus * percent)] if shot.defocus > 0.0 else []
-    if streaks[1] * percent > 0.5:
-        kernels.append(_streak(streaks[1] * percent, shot.movement_angle))
+    if shake > 0.5:
+        seen = convolve(seen, streak(shake, shot.shake_angle))
+    kernels = [disc(shot.defocus * percent)] if shot.defocus > 0.0 else []
+    if movement > 0.5:
+        kernels.append(streak(movement, shot.movement_angle))
     if kernels:
         subject = seen
         for kernel in kernels:
-            subject = _convolve(subject, kernel)
+            subject = convolve(subject, kernel)
         seen += scene.subject[..., None] * (subject - seen)
     small = _gauss(_scaled(seen, 1 / 16), GLARE_REACH * percent / 16)
     wide = np.asarray(cv2.resize(small, seen.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.float32)
@@ -194,26 +207,6 @@ def _gauss(light: Plane, sigma: float) -> Plane:
     return np.asarray(cv2.GaussianBlur(light, (0, 0), max(sigma, 0.2), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def _convolve(light: Plane, kernel: Plane) -> Plane:
-    return np.asarray(cv2.filter2D(light, -1, kernel, borderType=cv2.BORDER_REFLECT), np.float32)
-
-
-def _disc(radius: float) -> Plane:
-    reach = int(np.ceil(radius)) + 1
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = np.clip(radius + 0.5 - np.hypot(x, y), 0.0, 1.0)
-    return np.asarray(disc / disc.sum(), np.float32)
-
-
-def _streak(length: float, angle: float) -> Plane:
-    reach = int(np.ceil(length / 2)) + 1
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    along = np.abs(x * np.cos(angle) + y * np.sin(angle))
-    across = np.abs(y * np.cos(angle) - x * np.sin(angle))
-    streak = np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1.0 - across, 0, 1)
-    return np.asarray(streak / streak.sum(), np.float32)
-
-
 def _mosaic(light: Plane) -> Plane:
     """(H, W, 3) to the Bayer pattern (H, W), red first."""
     raw = light[..., 1].copy()
@@ -222,11 +215,13 @@ def _mosaic(light: Plane) -> Plane:
     return raw
 
 
-def _demosaic(raw: Plane, balance: npt.NDArray[np.float64], white: float) -> Plane:
-    """(H, W) Bayer to (H, W, 3), white balanced; highlights stay neutral because all channels clip at `white`."""
-    raw = raw.copy()
-    raw[0::2, 0::2] *= np.float32(balance[0])
-    raw[1::2, 1::2] *= np.float32(balance[2])
+def _demosaic(raw: Plane, balance: tuple[float, float], white: float) -> Plane:
+    """(H, W) Bayer, overwritten, to (H, W, 3), red and blue raised by `balance` stops.
+
+    Highlights stay neutral because all channels clip at `white`.
+    """
+    raw[0::2, 0::2] *= np.float32(2.0 ** balance[0])
+    raw[1::2, 1::2] *= np.float32(2.0 ** balance[1])
     pedestal, scale = 2048.0, 60000.0 / white
     wire = np.clip(np.minimum(raw, white) * np.float32(scale) + pedestal, 0, 65535).astype(np.uint16)
     rgb = cv2.demosaicing(wire, cv2.COLOR_BayerRGGB2RGB_EA)
@@ -249,14 +244,14 @@ def _tone(linear: Plane, white: float, contrast: float) -> Plane:
     return coded
 
 
-def _code_noise(level: float, electrons: float, device: Device) -> float:
+def _code_noise(level: float, exposure: Exposure, device: Device) -> float:
     """Deviation in code values (0 to 1) of one cell's noise at a linear luminance."""
-    level = max(level, 1e-3)
-    slope = 0.4396 * max(level, 0.0031308) ** (1 / 2.4 - 1.0)
-    return float(slope * np.sqrt(level / electrons + (device.read_noise / electrons) ** 2))
+    level = max(level, 0.0031308)  # the curve is straight below, and as steep
+    slope = 1.055 / 2.4 * math.pow(level, 1 / 2.4 - 1.0)
+    return slope * math.sqrt(level / exposure.electrons + (device.read_noise / exposure.electrons) ** 2)
 
 
-def develop(code: Plane, noise: float, device: Device) -> Pixels:
+def _develop(code: Plane, noise: float, device: Device) -> Pixels:
     """Denoise, saturate and sharpen code values (H, W, 3) float32; `noise`: their deviation, 0 to 1."""
     side = min(code.shape[:2])
     ycc = np.asarray(cv2.cvtColor(code, cv2.COLOR_RGB2YCrCb), np.float32)

@@ -30,7 +30,7 @@ from pqa.data.psychometrics import ATTRIBUTES, compare, losses, true_quality
 from pqa.errors import ConfigurationError, DataError
 from pqa.scaling import Scaling, scale
 
-__all__ = ["PRESETS", "Picture", "Portrait", "Preset", "SceneResult", "Settings", "simulate", "test_devices"]
+__all__ = ["PRESETS", "Picture", "Portrait", "Preset", "SceneResult", "Settings", "held_out_devices", "simulate"]
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
@@ -164,7 +164,7 @@ def simulate(
     return results
 
 
-def test_devices(settings: Settings) -> frozenset[str]:
+def held_out_devices(settings: Settings) -> frozenset[str]:
     """Names of the devices in the test part of the device split: a share of them, or all where nothing is to train on."""
     preset = PRESETS[settings.preset]
     names = _names(settings)
