@@ -82,6 +82,26 @@ def test_it_is_what_torch_makes_of_the_embeddings(assessor, model, shots, scene_
     assert [row.score for row in ranking.groups[0].ranking] == sorted(score[:, column], reverse=True)
 
 
+def test_scene_modes_mix_the_scores_by_scene(assessor, shots):
+    """Each picture's own posterior, the set's mean posterior, or the named scene; the joint score follows its score."""
+    images = [pqa.Image(shot, shot, "warm") for shot in shots]
+    seen = [assessor.assess(image) for image in images]
+    pooled = np.mean([one.scene_probabilities for one in seen], axis=0)
+    vectors = {
+        "image": [one.scene_probabilities for one in seen],
+        "group": [pooled] * len(seen),
+        "known": [np.eye(4)[assessor.predictor.spec.scenes.index("warm")]] * len(seen),
+    }
+    joints = []
+    for mode, mixed in vectors.items():
+        ranking = assessor.rank(images, scene_mode=mode)
+        rows = {row.id: row for row in ranking.groups[0].ranking}
+        for shot, one, vector in zip(shots, seen, mixed, strict=True):
+            assert rows[shot].score == pytest.approx((vector @ one.score_by_scene)[0], abs=TOLERANCE)
+        joints.append([rows[shot].joint_score for shot in shots])
+    assert np.abs(np.diff(joints, axis=0)).max(axis=1).min() > 1e-4
+
+
 def test_the_order_of_the_set_changes_no_joint_score(assessor, shots):
     straight, backwards = (jointly(assessor.rank(order)) for order in (shots, shots[::-1]))
     assert straight == backwards
