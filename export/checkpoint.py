@@ -53,4 +53,7 @@ def load(path: Path) -> tuple[torch.nn.Module, ModelSpec]:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise ModelError(f"{path}: its weights do not fit {name} ({size}): {error}") from error
-    return model.eval(), ModelSpec.from_json(about["pqa.spec"])
+    spec = ModelSpec.from_json(about["pqa.spec"])
+    if spec.views != model.views:
+        raise ModelError(f"{path}: its spec has other views than {name} ({size}): {spec.views}, not {model.views}")
+    return model.eval(), spec

@@ -11,7 +11,7 @@ from export import checkpoint
 from export.onnx import Batch, Floats, export, torch_scores
 from export.proof import PORTRAITS, proof_views
 from pqa import __version__, nn
-from pqa.errors import MissingWeights, ModelError
+from pqa.errors import ConfigurationError, MissingWeights, ModelError
 from pqa.runtime.detectors import load_detector
 from pqa.spec import ModelSpec
 
@@ -21,6 +21,9 @@ SPREAD = 0.05
 """Least standard deviation of an untrained model's scores over the proof pictures."""
 
 ROUNDS = 12
+
+PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".bin")
+"""Suffixes of what torch and its users pickle."""
 
 PROBE = 3
 """Pictures on which noise is tried before all are scored: a full-size system takes a minute a picture."""
@@ -34,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="NAME|CHECKPOINT", help=f"one of {', '.join(nn.MODELS)}, or a .safetensors file"
     )
-    parser.add_argument("--size", default="full", help="size of a named model (default: full)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of an untrained model's weights")
+    parser.add_argument("--size", help="size of a named model (default: full)")
+    parser.add_argument("--seed", type=int, help="seed of a named model's weights (default: 0)")
     parser.add_argument(
         "--proof",
         type=Path,
@@ -47,12 +50,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.model.endswith(".safetensors"):
+    suffix = Path(args.model).suffix
+    if suffix in PICKLES:
+        raise ModelError(
+            f"{args.model}: a pickle can run code and is never read; docs/models.md says how its tensors become safetensors"
+        )
+    if suffix == ".safetensors":
+        if args.size is not None or args.seed is not None:
+            raise ConfigurationError(
+                "--size and --seed belong to a model's name; a checkpoint has its own size and weights"
+            )
         model, spec = checkpoint.load(Path(args.model))
     else:
-        torch.manual_seed(args.seed)
-        model = nn.build(args.model, args.size)
-        spec = untrained_spec(model, args.model, args.size)
+        torch.manual_seed(args.seed or 0)
+        size = args.size or "full"
+        model = nn.build(args.model, size)
+        spec = untrained_spec(model, args.model, size)
         if "detector" in spec.provenance:
             print(f"{args.model}: {spec.provenance['detector']}")
     proof = proof_views(spec.views, detector=spec.detector, folder=args.proof)

@@ -127,11 +127,15 @@ def _graph(model: nn.Module, inputs: Mapping[str, Floats], outputs: Sequence[str
 def _parity(path: Path, spec: ModelSpec, proof: Batch, scores: Floats) -> Parity:
     """The graph runs as it is served, fully optimised: the first picture alone, the others two by two."""
     session = open_session(path.read_bytes(), threads=torch.get_num_threads())
-    edges = [0, *range(1, len(scores), 2), len(scores)]
-    rows = [
-        session.run(["score"], {view.name: values[a:b] for view, values in zip(spec.views, proof, strict=True)})[0]
-        for a, b in pairwise(edges)
-    ]
+    rows = []
+    for a, b in pairwise([0, *range(1, len(scores), 2), len(scores)]):
+        feed = {view.name: values[a:b] for view, values in zip(spec.views, proof, strict=True)}
+        try:
+            rows.append(session.run(["score"], feed)[0])
+        except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
+            raise ModelError(
+                f"the exported graph fails on pictures {a} to {b}: {str(error).splitlines()[0]}"
+            ) from error
     return _agreement(np.concatenate(rows), scores, "graph")
 
 
