@@ -7,12 +7,14 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from rich.progress import Progress
-
+import pqa
+from pqa.cli.text import plain
 from pqa.data.sets import SETS, read
 from pqa.errors import ConfigurationError, unknown_key
 from pqa.runtime.detectors import DETECTORS
 from pqa.runtime.session import available_cpus
+from training.adapt import LEAST, adapt, rows_of
+from training.checkpoints import Stopped, stoppable
 from training.default import command as default
 from training.gather import gather
 from training.plan import Plan, carry_out
@@ -23,6 +25,7 @@ from training.run import Machine
 __all__ = ["configure", "run"]
 
 DEFAULT = "default"
+EXIT_TERMINATED = 143  # as shells report SIGTERM
 
 EPILOG = """examples:
   pqa train --recipe scene_gate --data PIQ23 --split scene --out runs/a
@@ -30,6 +33,7 @@ EPILOG = """examples:
   pqa train --recipe rq_net --data KONIQ --data SPAQ --out runs/general
   pqa train --recipe rq_net --data PIQ23 --start runs/general/rq_net.safetensors --out runs/c
   pqa train --recipe scene_gate --data PIQ23 --out runs/a --resume
+  pqa train --adapt runs/a/scene_gate.onnx --scene studio --data STUDIO --out runs/adapted
 
 --recipe default trains the shipped model on BIQ2021 and camera faults; it knows --epochs, --seed, --cache and --smoke only."""
 
@@ -69,6 +73,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     several.add_argument(
         "--bag", type=int, default=0, metavar="N", help="N runs on 90 %% of the scenes, exported as one model"
     )
+    group = parser.add_argument_group("adapt a trained model file to one more scene, in place of a run")
+    group.add_argument(
+        "--adapt", type=Path, metavar="FILE.onnx", help="the model; its own scenes keep their scores to the bit"
+    )
+    group.add_argument("--scene", metavar="NAME", help=f"scene of --data with at least {LEAST} labelled pictures")
     group = parser.add_argument_group("machine")
     group.add_argument("--accelerator", default="auto", help="as Lightning names it: auto, cpu, gpu (%(default)s)")
     group.add_argument(
@@ -80,6 +89,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.adapt or args.scene:
+        return _adapt(args)
     if args.recipe == DEFAULT:
         return default.run(args)
     if args.recipe not in RECIPES:
@@ -113,8 +124,30 @@ def run(args: argparse.Namespace) -> int:
         progress=sys.stderr.isatty(),
     )
     plan = Plan(seeds=args.seeds, folds=args.folds, bag=args.bag, smoke=args.smoke, start=args.start)
-    with Progress(disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("finding faces", total=None)
-        lines = carry_out(plan, recipe, gather(sets), args.out, machine, on_done=lambda: progress.advance(task))
+    data = gather(sets)
+    for warning in data.warnings:
+        print(f"warning: {plain(warning.message)}", file=sys.stderr)
+    try:
+        with stoppable():
+            lines = carry_out(plan, recipe, data, args.out, machine)
+    except Stopped as stopped:
+        if stopped.rank:  # one of several processes speaks
+            return 0
+        print(f"pqa: {stopped}", file=sys.stderr)
+        return EXIT_TERMINATED
     print("\n".join(lines))
+    return 0
+
+
+def _adapt(args: argparse.Namespace) -> int:
+    if not (args.adapt and args.scene and len(args.data) == 1):
+        raise ConfigurationError("--adapt FILE.onnx, --scene NAME and one --data belong together")
+    attributes = pqa.load(args.adapt).predictor.spec.attributes
+    rows = rows_of(args.data[0], args.kind[0] if args.kind else None, attributes, args.scene)
+    done = adapt(args.adapt, args.scene, rows, args.out / args.adapt.name)
+    linear = done.linear
+    print(
+        f"{done.scene}: KRCC {linear.before:.3f} by the model, {linear.after:.3f} adapted (leave-one-out, {done.pictures} "
+        f"pictures)\n{done.path}"
+    )
     return 0

@@ -177,7 +177,8 @@ class Predictor:
         if scene_vector is not None and prediction.score_by_scene is not None:
             probabilities = scene_vector
         if probabilities is not None and prediction.score_by_scene is not None:
-            values = probabilities @ prediction.score_by_scene
+            # Row by row: a scene of no weight, behind the others, then changes no bit of the sum.
+            values = (probabilities[:, None] * prediction.score_by_scene).sum(axis=0)
         std = prediction.std
         attributes = {
             name: Estimate(float(values[i]), None if std is None else float(std[i]))
