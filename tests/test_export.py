@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import export.onnx
+from bench import exports
 from export import checkpoint
 from export.command import SPREAD, perturb, untrained_spec
+from export.onnx import TOLERANCE, torch_scores
 from export.onnx import export as export_model
-from export.onnx import torch_scores
 from export.proof import PORTRAITS, proof_views
 from pqa import imaging, nn
 from pqa.cli.main import main
@@ -239,21 +242,48 @@ def test_noise_goes_on_until_scores_spread_and_those_scores_are_given():
     np.testing.assert_array_equal(scores, torch_scores(model, proof))
 
 
+def public_layout(state):
+    """Our names turned into the public ones, by the table of prefixes read backwards."""
+    theirs = {ours: public for public, ours in reversed(PUBLIC) if ours}
+    renamed = {}
+    for key, tensor in state.items():
+        start = next(start for start in sorted(theirs, key=len, reverse=True) if key.startswith(start))
+        renamed[theirs[start] + key[len(start) :]] = tensor
+    assert not renamed.keys() & state.keys()
+    return renamed
+
+
 def test_a_public_checkpoint_becomes_a_model_file(tmp_path):
-    """The way of docs/models.md, with a checkpoint written in the public layout."""
     torch.manual_seed(0)
     model = nn.build("hyperiqa", "tiny")
     proof = [views[:4] for views in proof_views(model.views)]
     scores = perturb(model, proof)
-    theirs = {ours: public for public, ours in reversed(PUBLIC) if ours}
-    renamed = {}
-    for key, tensor in model.state_dict().items():
-        start = next(start for start in sorted(theirs, key=len, reverse=True) if key.startswith(start))
-        renamed[theirs[start] + key[len(start) :]] = tensor
-    assert not renamed.keys() & model.state_dict().keys()
     again = nn.build("hyperiqa", "tiny")
-    load_public(again, renamed)
+    load_public(again, public_layout(model.state_dict()))
     spec = dataclasses.replace(untrained_spec(again, "hyperiqa", "tiny"), trained=True)
     checkpoint.save(again, tmp_path / "p.safetensors", name="hyperiqa", size="tiny", changes={}, spec=spec)
     loaded, _ = checkpoint.load(tmp_path / "p.safetensors")
     np.testing.assert_array_equal(torch_scores(loaded, proof), scores)
+
+
+DOCS = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
+
+
+def test_the_table_of_exports_is_what_was_measured():
+    rows = exports.read()
+    assert exports.table(rows) in DOCS
+    for row in rows:
+        assert row.model in nn.MODELS
+        assert int(row.pictures) >= PORTRAITS
+        assert float(row.spread) >= SPREAD
+        assert float(row.difference) <= TOLERANCE * float(row.spread)
+
+
+def test_the_documented_way_from_a_pickle_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    convert, load = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    size = nn.MODELS["hyperiqa"].sizes["tiny"]
+    monkeypatch.setitem(nn.MODELS["hyperiqa"].sizes, "original", size)  # the same code, smaller
+    torch.save(public_layout(nn.build("hyperiqa", "tiny").state_dict()), "public.pth")
+    exec(compile(convert, "models.md", "exec"), {})
+    exec(compile(load, "models.md", "exec"), {})
