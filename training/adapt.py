@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 import pqa
 from pqa.data.rated import Rated
 from pqa.data.sets import LIMITS, SETS, known_as, read
-from pqa.errors import ConfigurationError, DataError, ModelError
+from pqa.errors import ConfigurationError, DataError
 from pqa.runtime.predictor import Prediction
 from pqa.spec import SPEC_KEY, ModelSpec
 from pqa.types import Image
@@ -196,10 +196,9 @@ def add_scene(model: Path, spec: ModelSpec, scene: str, linear: Linear, pictures
         helper.make_node("MatMul", ["score", f"{own}column"], [f"{own}first"]),
         helper.make_node("Sub", [f"{own}first", f"{own}first"], [f"{own}zero"]),
     ]
-    if spec.scenes:
-        for name in ("score_by_scene", "scene_probabilities"):
-            _rename(graph, name, f"{own}{name}")
-    else:  # the model's own score becomes that of its only scene, which is certain
+    for name in ("score_by_scene", "scene_probabilities"):
+        _rename(graph, name, f"{own}{name}" if spec.scenes else f"{own}inner.{name}")
+    if not spec.scenes:  # the model's own score becomes that of its only scene, which is certain
         _constant(graph, f"{own}unit", np.ones((1, 1), np.float32))
         nodes.append(helper.make_node("Unsqueeze", ["score", f"{own}axis"], [f"{own}score_by_scene"]))
         nodes.append(helper.make_node("Add", [f"{own}zero", f"{own}unit"], [f"{own}scene_probabilities"]))
@@ -245,5 +244,3 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
             for index, name in enumerate(names):
                 if name == old:
                     names[index] = new
-    if not any(new in node.output for node in graph.node):
-        raise ModelError(f"the graph names an output {old!r} that no node makes")
