@@ -111,7 +111,8 @@ def without(model, path, *outputs):
 def test_a_model_without_scenes_takes_one(studio, make_model, tmp_path):
     model = make_model(tmp_path / "tiny.onnx", scenes=())
     path = without(model, tmp_path / "no_scenes.onnx", "score_by_scene", "scene_probabilities")
-    done = adapt(path, "studio", rows_of(studio, None, ("overall",), "studio"), tmp_path / "out.onnx")
+    attributes = pqa.load(path).predictor.spec.attributes
+    done = adapt(path, "studio", rows_of(studio, None, attributes, "studio"), tmp_path / "out.onnx")
     assert pqa.load(done.path).predictor.spec.scenes == ("any", "studio")
     assert scores(done.path, "holiday", "image") == scores(path, "holiday", "image")
 
@@ -123,9 +124,12 @@ def test_a_model_with_scenes_but_one_score_is_refused(studio, tiny_model, tmp_pa
 
 
 def test_too_few_pictures_are_refused(studio, shipped, tmp_path):
-    rows = rows_of(studio, None, ("overall",), "studio")[: LEAST - 1]
+    attributes = pqa.load(shipped).predictor.spec.attributes
+    rows = rows_of(studio, None, attributes, "studio")[: LEAST - 1]
     with pytest.raises(DataError, match=f"needs {LEAST} labelled pictures"):
         adapt(shipped, "studio", rows, tmp_path / "out.onnx")
+    with pytest.raises(DataError, match="expected one label for each"):
+        adapt(shipped, "studio", rows_of(studio, None, ("overall",), "studio"), tmp_path / "out.onnx")
     with pytest.raises(DataError, match="has no scene 'beach'"):
         rows_of(studio, None, ("overall",), "beach")
 

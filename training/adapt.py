@@ -82,6 +82,10 @@ def adapt(model: Path, scene: str, rows: Sequence[Rated], out: Path) -> Adapted:
         raise ConfigurationError(
             f"{spec.name} names {len(spec.scenes)} scenes but has no score for each: it cannot take another"
         )
+    if any(len(row.labels) != len(spec.attributes) for row in rows):
+        raise DataError(
+            f"{spec.name} scores {', '.join(spec.attributes)}: expected one label for each (NaN: not rated)"
+        )
     outcomes = [(row, assessor.assess(Image(row.image, row.path, row.scene))) for row in rows]
     usable = [(row, found) for row, found in outcomes if isinstance(found, Prediction) and not np.isnan(row.labels[0])]
     if len(usable) < LEAST:
