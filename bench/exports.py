@@ -8,7 +8,7 @@ writes its row of `bench/exports.csv`; the second prints the rows as the table o
 added until the scores spread (`export.command.perturb`).
 
 Time of one picture is processor time on one thread, median of REPEATS runs of the graph alone as it is served: other work
-on the machine does not count. At full size all models take hours on two cores and up to about 10 GB of memory.
+on the machine does not count. At full size all models take hours on two cores.
 """
 
 from __future__ import annotations
