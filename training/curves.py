@@ -11,21 +11,24 @@ from pqa.report.html import Curve
 
 __all__ = ["read_curves"]
 
-LOG = Path("log") / "metrics.csv"
+LOG = "log"
 AXES = ("epoch", "step")
 
 
 def read_curves(out: Path) -> list[Curve]:
-    """Every logged figure of the run in `out` with its epochs; none where nothing was logged."""
-    if not (out / LOG).is_file():
-        return []
-    with (out / LOG).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = [name for name in (rows[0] if rows else {}) if name not in AXES]
+    """Every logged figure of the run in `out` with its epochs; none where nothing was logged.
+
+    A run that was continued has one log for each piece, in `log/0`, `log/1`, ...; what a later one repeats counts.
+    """
+    found: dict[str, dict[float, float]] = {}
+    for log in sorted((out / LOG).glob("*/metrics.csv"), key=lambda path: int(path.parent.name)):
+        with log.open(newline="") as file:
+            for row in csv.DictReader(file):
+                for name in row.keys() - set(AXES):
+                    if row[name]:
+                        found.setdefault(name, {})[float(row["epoch"])] = float(row[name])
     curves = []
-    for name in names:
-        points = [(float(row["epoch"]), float(row[name])) for row in rows if row[name] and row["epoch"]]
-        if points:
-            x, y = np.array(points).T
-            curves.append((name, x, y))
+    for name in sorted(found):
+        x, y = np.array(sorted(found[name].items())).T
+        curves.append((name, x, y))
     return curves

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqa import imaging
+from pqa.cli.table import progress
 from pqa.data.sets import LIMITS
 from pqa.errors import InputError
 from pqa.runtime.detectors import load_detector
@@ -46,7 +47,6 @@ def find_facts(
     folder: Path,
     *,
     workers: int,
-    on_done: Callable[[], None] = lambda: None,
 ) -> list[Facts]:
     """The facts of every picture in `paths`, from `folder` or found now. Unreadable pictures have a `problem`."""
     vectors = tuple(view for view in views if view_row(view).vector)
@@ -59,17 +59,29 @@ def find_facts(
     missing = [path for path, mark in zip(paths, marks, strict=True) if mark not in known]
     if missing:
         look = partial(_look, vectors=vectors, detector=detector)
-        with store.open("a") as file, ProcessPoolExecutor(workers) as pool:
-            for entry in pool.map(look, missing, chunksize=4):
+        # A line at a time, whole: several machines may share the folder.
+        with store.open("a", buffering=1) as file, progress(len(missing), "finding faces") as advance:
+            for entry in _looked(look, missing, workers):
                 known[entry["file"]] = entry
                 file.write(json.dumps(entry) + "\n")
-                on_done()
+                advance()
     return [_facts(known[mark]) for mark in marks]
+
+
+def _looked(look: Callable[[Path], dict[str, Any]], paths: Sequence[Path], workers: int) -> Iterator[dict[str, Any]]:
+    if min(workers, len(paths)) < 2:
+        yield from map(look, paths)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        try:
+            yield from pool.map(look, paths, chunksize=4)
+        finally:
+            pool.shutdown(cancel_futures=True)  # a run that is stopped does not look at the rest first
 
 
 def _mark(path: Path) -> str:
     state = path.stat()
-    return f"{path}|{state.st_size}|{state.st_mtime_ns}"
+    return f"{path.absolute()}|{state.st_size}|{state.st_mtime_ns}"
 
 
 def _entry(line: str) -> dict[str, Any]:

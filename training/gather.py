@@ -38,20 +38,22 @@ class Gathered:
 def gather(sets: Sequence[RatedSet]) -> Gathered:
     """One run's rows. Of several sets each keeps its own scenes under its name, and labels compare within a scene only.
 
-    Raises DataError where the sets' attributes differ, or nothing is left to train on.
+    Two sets of one kind are told apart by number (own, own#2). Raises DataError where the sets' attributes differ, or
+    nothing is left to train on.
     """
     first = sets[0]
+    names = _distinct([each.name for each in sets])
     for each in sets:
         if each.attributes != first.attributes:
             raise DataError(f"{each.name} has the attributes {each.attributes}, {first.name} has {first.attributes}")
     several = len(sets) > 1
     rows = tuple(
-        replace(row, scene=f"{each.name}/{row.scene}", image=f"{each.name}/{row.image}") if several else row
-        for each in sets
+        replace(row, scene=f"{name}/{row.scene}", image=f"{name}/{row.image}") if several else row
+        for name, each in zip(names, sets, strict=True)
         for row in each.rows
     )
     gathered = Gathered(
-        tuple(each.name for each in sets),
+        names,
         first.attributes,
         rows,
         several or first.per_scene,
@@ -64,6 +66,14 @@ def gather(sets: Sequence[RatedSet]) -> Gathered:
         if not gathered.part(part):
             raise DataError(f"{', '.join(gathered.names)}: no picture is left in the part {part!r}")
     return gathered
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Two folders of one kind are two sets: own, own#2."""
+    return tuple(
+        name if names.index(name) == place else f"{name}#{names[: place + 1].count(name)}"
+        for place, name in enumerate(names)
+    )
 
 
 def _hashed(text: str) -> float:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lightning
-from torch.utils.data import DataLoader
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import DataLoader, Subset
 
 from pqa.data.rated import Rated
 from pqa.errors import ConfigurationError
@@ -17,6 +19,9 @@ from training.recipe import Batches, Recipe
 from training.samplers import BatchSampler, SceneGroups, ScenePairs, WeightedPictures, inverse_density
 
 __all__ = ["Division", "Loading", "divide", "sampler_of"]
+
+KEEP = 2**30
+"""Bytes of cut views that the loaders of one part may keep in memory, all workers together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,19 @@ def sampler_of(batches: Batches, division: Division, seed: int, *, replica: int 
             replicas=replicas,
         )
     if batches.balance > 0.0:
-        weights = inverse_density([row.labels[0] for row in division.rows], power=batches.balance)
+        weights = _balanced([row.labels[0] for row in division.rows], batches.balance)
         return WeightedPictures(weights, batches.size, seed=seed, replica=replica, replicas=replicas)
     groups = batches.scenes if batches.kind == "groups" else 0
     return SceneGroups(division.groups, batches.size, groups, seed=seed, replica=replica, replicas=replicas)
+
+
+def _balanced(labels: Sequence[float], power: float) -> npt.NDArray[np.float64]:
+    """Pictures without the first attribute's label count as often as one on average."""
+    values = np.array(labels)
+    rated = ~np.isnan(values)
+    weights = np.ones(len(values))
+    weights[rated] = inverse_density(values[rated], power=power)
+    return weights
 
 
 class Loading(lightning.LightningDataModule):
@@ -85,26 +99,51 @@ class Loading(lightning.LightningDataModule):
         self._workers, self._epoch, self._skip = workers, epoch, skip
 
     def train_dataloader(self) -> DataLoader[object]:
-        trainer, recipe = self.trainer, self._recipe
-        if trainer is None:
-            raise ConfigurationError("the loaders are made for a trainer; hand this module to Trainer.fit")
+        trainer, recipe = self._attached(), self._recipe
         sampler = sampler_of(
             recipe.batches, self._train, recipe.seed, replica=trainer.global_rank, replicas=trainer.world_size
         )
-        pictures = _portraits(self._train, self._train_views, recipe)
+        pictures = self._portraits(self._train, self._train_views)
         return DataLoader(
             pictures,
-            batch_sampler=Draws(sampler, epoch=self._epoch, skip=self._skip),
+            batch_sampler=Draws(
+                sampler, epoch=self._epoch, skip=self._skip, replica=trainer.global_rank, replicas=trainer.world_size
+            ),
             num_workers=self._workers,
             persistent_workers=self._workers > 0,
+            pin_memory=_pinned(trainer),
         )
 
     def val_dataloader(self) -> DataLoader[object]:
-        pictures = _portraits(self._choose, self._test_views, self._recipe)
-        return DataLoader(pictures, batch_size=8, num_workers=self._workers, persistent_workers=self._workers > 0)
+        trainer = self._attached()
+        pictures = self._portraits(self._choose, self._test_views)
+        share = range(trainer.global_rank, len(pictures), trainer.world_size)
+        return DataLoader(
+            Subset(pictures, share),
+            batch_size=8,
+            num_workers=self._workers,
+            persistent_workers=self._workers > 0,
+            pin_memory=_pinned(trainer),
+        )
+
+    def _attached(self) -> lightning.Trainer:
+        if self.trainer is None:
+            raise ConfigurationError("the loaders are made for a trainer; hand this module to Trainer.fit")
+        return self.trainer
+
+    def _portraits(self, division: Division, views: Sequence[ViewSpec]) -> Portraits:
+        recipe = self._recipe
+        return Portraits(
+            division.rows,
+            division.facts,
+            views,
+            division.groups,
+            division.scenes,
+            recipe.augment,
+            seed=recipe.seed,
+            keep=KEEP // max(1, self._workers),
+        )
 
 
-def _portraits(division: Division, views: Sequence[ViewSpec], recipe: Recipe) -> Portraits:
-    return Portraits(
-        division.rows, division.facts, views, division.groups, division.scenes, recipe.augment, seed=recipe.seed
-    )
+def _pinned(trainer: lightning.Trainer) -> bool:
+    return trainer.strategy.root_device.type == "cuda"

@@ -32,11 +32,14 @@ class Draws:
     """A sampler's batches as (index, number of the draw) pairs, so that a draw depends on nothing but its number.
 
     Workers then need no state, a picture that a batch holds twice is drawn twice, and `skip` batches of the first epoch may be
-    left out by a run that continues.
+    left out by a run that continues. The sampler of `replica` (of `replicas`) numbers its pictures as one process would.
     """
 
-    def __init__(self, sampler: BatchSampler, *, epoch: int = 0, skip: int = 0) -> None:
+    def __init__(
+        self, sampler: BatchSampler, *, epoch: int = 0, skip: int = 0, replica: int = 0, replicas: int = 1
+    ) -> None:
         self._sampler, self.epoch, self.skip = sampler, epoch, skip
+        self._replica, self._replicas = replica, replicas
         self.sampler = self  # where Lightning looks for `set_epoch`
 
     def set_epoch(self, epoch: int) -> None:
@@ -49,12 +52,10 @@ class Draws:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         self._sampler.set_epoch(self.epoch)
-        number = 0
         for step, batch in enumerate(self._sampler):
-            numbered = [(index, number + place) for place, index in enumerate(batch)]
-            number += len(batch)
             if step >= self.skip:
-                yield [(index, (self.epoch << 32) + place) for index, place in numbered]
+                first = (self.epoch << 32) + (step * self._replicas + self._replica) * len(batch)
+                yield [(index, first + place) for place, index in enumerate(batch)]
 
 
 class Portraits(Dataset[Item]):
@@ -63,7 +64,7 @@ class Portraits(Dataset[Item]):
     for one that it does not know), `row`.
 
     An index gives the views at fixed places; (index, number) draws by (seed, number) as `augment` says. Views without any
-    draw are kept in memory as bytes once cut, up to `keep` pictures.
+    draw are kept in memory once cut, up to `keep` bytes.
     """
 
     def __init__(
@@ -76,11 +77,11 @@ class Portraits(Dataset[Item]):
         augment: Augment,
         *,
         seed: int = 0,
-        keep: int = 4096,
+        keep: int = 2**30,
     ) -> None:
         self.rows, self._facts, self._views = rows, facts, views
         self._groups, self._scenes = groups, scenes
-        self._augment, self._seed, self._keep = augment, seed, keep
+        self._augment, self._seed, self._room = augment, seed, keep
         self._kept: dict[int, list[np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -118,9 +119,11 @@ class Portraits(Dataset[Item]):
     def _fixed(self, index: int) -> list[np.ndarray]:
         if index not in self._kept:
             made = self._cut(index, None)
-            if len(self._kept) >= self._keep:
+            needed = sum(view.nbytes for view in made)
+            if needed > self._room:
                 return made
             self._kept[index] = made
+            self._room -= needed
         return self._kept[index]
 
     def _cut(self, index: int, draw: Rng | None) -> list[np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,15 +38,13 @@ def carry_out(
     data: Gathered,
     out: Path,
     machine: Machine,
-    *,
-    on_done: Callable[[], None] = lambda: None,
 ) -> list[str]:
     """Train, export and judge; returns what to tell. Several runs lie in folders of `out` and are summed up in its metrics."""
     if plan.smoke:
         data = few(data)
     count = plan.seeds or plan.folds or plan.bag
     if not count:
-        fitted = fit(recipe, data, out, machine, start=plan.start, on_done=on_done)
+        fitted = fit(recipe, data, out, machine, start=plan.start)
         return [_line(out.name, finish(recipe, data, fitted, out)), str(out / f"{recipe.model}.onnx")]
     if count < 2:
         raise ConfigurationError("seeds, folds and members of an ensemble are counted from two")
@@ -61,7 +58,7 @@ def carry_out(
         seeded = replace(recipe, seed=recipe.seed + number)
         one = fold(data, number, count) if plan.folds else bagged(data, number) if plan.bag else data
         folder = out / f"{'fold' if plan.folds else 'member' if plan.bag else 'seed'}-{number}"
-        fitted = fit(seeded, one, folder, machine, start=plan.start, on_done=on_done)
+        fitted = fit(seeded, one, folder, machine, start=plan.start)
         runs.append(fitted)
         found.append(finish(seeded, one, fitted, folder))
     lines = [_line(f"run {number}", metrics) for number, metrics in enumerate(found)]

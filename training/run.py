@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    ModelCheckpoint,
-    TQDMProgressBar,
-    WeightAveraging,
-)
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn as torch_nn
 
@@ -28,16 +24,17 @@ from pqa import nn
 from pqa.data.rated import Rated
 from pqa.errors import ConfigurationError, DataError
 from pqa.types import Warn
+from training.checkpoints import LAST, Checkpoints, place_in
+from training.checks import check_rows
 from training.facts import Facts, find_facts
 from training.gather import Gathered
 from training.loading import Division, Loading, divide
-from training.recipe import Average, Recipe, from_json, to_json
+from training.recipe import Recipe, from_json, to_json
 from training.schedules import freeze
 from training.task import Task
 
 __all__ = ["Fitted", "Machine", "build_models", "fit", "usable"]
 
-LAST = "last.ckpt"
 COPIES = 6
 """Float32 copies of the parameters that a run writes, roughly: the trainer's with two moments and an average, weights, ONNX."""
 
@@ -113,7 +110,6 @@ def fit(
     machine: Machine,
     *,
     start: Path | None = None,
-    on_done: Callable[[], None] = lambda: None,
 ) -> Fitted:
     """Train on the train part, choose the epoch on the choose part. `start`: weights (safetensors) to begin with.
 
@@ -121,6 +117,7 @@ def fit(
     DataError before the first step for what can be known then.
     """
     rows = [*data.part("train"), *data.part("choose")]
+    check_rows(recipe, rows, per_scene=data.per_scene)
     scenes = sorted({getattr(row, recipe.scene_by) for row in rows if row.part == "train"})
     model, tested, build = build_models(recipe, scenes)
     _prepare(out, recipe, machine, model)
@@ -134,9 +131,10 @@ def fit(
         detector,
         machine.cache or out / "cache",
         workers=max(1, machine.workers),
-        on_done=on_done,
     )
     rows, facts, warned = usable(rows, facts)
+    if warned:
+        check_rows(recipe, rows, per_scene=data.per_scene)
     parts = {
         part: divide(
             [row for row in rows if row.part == part],
@@ -147,7 +145,7 @@ def fit(
         for part in ("train", "choose")
     }
     last = out / LAST if machine.resume else None
-    epoch, skip = _progress(last)
+    epoch, skip = place_in(last) if last else (0, 0)
     loading = Loading(
         recipe,
         parts["train"],
@@ -163,7 +161,7 @@ def fit(
     trainer = _trainer(recipe, out, machine)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning: advice on loaders, deprecations between its parts
-        trainer.fit(task, loading, ckpt_path=last, weights_only=False if last else None)
+        trainer.fit(task, loading, ckpt_path=last, weights_only=True)
     if trainer.global_rank:  # one process of several goes on to export and judge
         raise SystemExit(0)
     tested.load_state_dict(load_file(best))
@@ -192,7 +190,13 @@ def _prepare(out: Path, recipe: Recipe, machine: Machine, model: torch_nn.Module
 
 def _start(model: torch_nn.Module, path: Path) -> None:
     """Weights of another run of the same model; a head for other scenes or attributes keeps its fresh start."""
-    found, own = load_file(path), model.state_dict()
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: expected the weights of another run (safetensors), found no such file")
+    try:
+        found = load_file(path)
+    except SafetensorError as error:
+        raise ConfigurationError(f"{path}: expected weights as safetensors: {error}") from error
+    own = model.state_dict()
     fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
     if len(fitting) < len(own) / 2:
         raise ConfigurationError(
@@ -201,63 +205,48 @@ def _start(model: torch_nn.Module, path: Path) -> None:
     model.load_state_dict(fitting, strict=False)
 
 
-def _progress(checkpoint: Path | None) -> tuple[int, int]:
-    """Epoch and batches of it that a trainer's checkpoint has behind it."""
-    if checkpoint is None:
-        return 0, 0
-    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    batches = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-    done = 0 if batches["is_last_batch"] else int(batches["current"]["completed"])
-    return int(state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]), done
+class EpochLines(Callback):
+    """A line on stderr after each look at the choose part, where no progress bar is."""
 
-
-def _average(average: Average, epochs: int) -> list[Callback]:
-    if average.kind == "ema":
-        return [EMAWeightAveraging(decay=average.decay)]
-    if average.kind == "swa":
-        first = int(average.start * epochs)
-
-        class LateEpochs(WeightAveraging):
-            """Equal weights for every epoch from `first` on."""
-
-            def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-                return epoch_idx is not None and epoch_idx >= first
-
-        return [LateEpochs()]
-    return []
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.is_global_zero:
+            figures = trainer.callback_metrics
+            words = ", ".join(
+                f"{name} {float(figures[name]):.3f}" for name in ("loss", "score", "srcc") if name in figures
+            )
+            print(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {words}", file=sys.stderr, flush=True)
 
 
 def _trainer(recipe: Recipe, out: Path, machine: Machine) -> lightning.Trainer:
-    callbacks = [
-        *_average(recipe.average, recipe.epochs),
-        ModelCheckpoint(
-            dirpath=out,
-            filename=Path(LAST).stem,
-            every_n_train_steps=machine.every,
-            save_on_exception=True,
-            enable_version_counter=False,
-        ),
-    ]
-    if recipe.patience:
-        callbacks.append(EarlyStopping("score", mode="max", patience=recipe.patience))
-    if machine.progress:
-        callbacks.append(TQDMProgressBar())
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    return lightning.Trainer(
-        max_epochs=recipe.epochs,
-        accelerator=machine.accelerator,
-        devices=machine.devices,
-        num_nodes=machine.nodes,
-        strategy="ddp_find_unused_parameters_true" if machine.devices * machine.nodes > 1 else "auto",
-        use_distributed_sampler=False,
-        precision=recipe.precision,
-        accumulate_grad_batches=recipe.accumulate,
-        gradient_clip_val=recipe.clip or None,
-        check_val_every_n_epoch=recipe.watch,
-        num_sanity_val_steps=0,
-        callbacks=callbacks,
-        logger=[CSVLogger(out, name="log", version=""), TensorBoardLogger(out, name="log", version="")],
-        log_every_n_steps=1 if recipe.epochs < 5 else 10,
-        enable_model_summary=False,
-        enable_progress_bar=machine.progress,
-    )
+    several = machine.devices * machine.nodes > 1
+    runs = str(len(list((out / "log").glob("*"))))  # a run that continues leaves the log of the first one as it is
+    try:
+        return lightning.Trainer(
+            max_epochs=recipe.epochs,
+            accelerator=machine.accelerator,
+            devices=machine.devices,
+            num_nodes=machine.nodes,
+            strategy="ddp_find_unused_parameters_true" if several else "auto",
+            sync_batchnorm=several and machine.accelerator != "cpu" and torch.cuda.is_available(),
+            use_distributed_sampler=False,
+            precision=recipe.precision,
+            accumulate_grad_batches=recipe.accumulate,
+            gradient_clip_val=recipe.clip or None,
+            check_val_every_n_epoch=recipe.watch,
+            num_sanity_val_steps=0,
+            callbacks=[
+                Checkpoints(out / LAST, machine.every),
+                TQDMProgressBar() if machine.progress else EpochLines(),
+            ],
+            logger=[
+                CSVLogger(out, name="log", version=runs, flush_logs_every_n_steps=1),
+                TensorBoardLogger(out, name="log", version=runs),
+            ],
+            log_every_n_steps=1 if recipe.epochs < 5 else 10,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=machine.progress,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigurationError(f"this machine cannot run it so: {error}") from error

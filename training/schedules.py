@@ -1,4 +1,4 @@
-"""Optimiser and learning-rate schedule of a recipe: every trainable parameter in exactly one group."""
+"""Optimiser and learning rates of a recipe: every trainable parameter in exactly one group."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import lightning
 import torch
 from torch import nn
 
 from pqa.errors import ConfigurationError
-from training.recipe import Group, Optimiser, Recipe, Schedule
+from training.recipe import Group, Optimiser, Schedule
 
-__all__ = ["configured", "factor", "freeze", "groups"]
+__all__ = ["Plateau", "factor", "freeze", "groups", "optimiser_of", "set_rates"]
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -38,13 +37,14 @@ def freeze(model: nn.Module, optimiser: Optimiser) -> None:
 
 
 def groups(model: nn.Module, optimiser: Optimiser) -> list[dict[str, Any]]:
-    """Parameter groups for torch, one a learning rate; frozen parameters are in none."""
+    """Parameter groups for torch, one a learning rate (`highest`); frozen parameters are in none."""
     rates: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             group = _group(name, optimiser)
             rates.setdefault(group.rate if group else 1.0, []).append(parameter)
-    return [{"params": parameters, "lr": optimiser.rate * rate} for rate, parameters in rates.items()]
+    highest = {rate: optimiser.rate * rate for rate in rates}
+    return [{"params": rates[rate], "lr": value, "highest": value} for rate, value in highest.items()]
 
 
 def _group(name: str, optimiser: Optimiser) -> Group | None:
@@ -52,10 +52,20 @@ def _group(name: str, optimiser: Optimiser) -> Group | None:
     return max(found, key=lambda group: len(group.prefix), default=None)
 
 
-def factor(schedule: Schedule, epoch: float, epochs: int) -> float:
-    """Learning rate as a share of the highest, `epoch` (with its fraction) epochs into a run of `epochs`."""
-    if epoch < schedule.warmup:
-        return epoch / schedule.warmup
+def optimiser_of(model: nn.Module, optimiser: Optimiser) -> torch.optim.Optimizer:
+    """The optimiser over the trainable parameters. Raises ConfigurationError where everything is frozen."""
+    found = groups(model, optimiser)
+    if not found:
+        raise ConfigurationError("every parameter of the model is frozen: nothing is left to train")
+    return OPTIMISERS[optimiser.kind](found, lr=optimiser.rate, weight_decay=optimiser.decay)
+
+
+def factor(schedule: Schedule, step: int, steps: int, epochs: int) -> float:
+    """Learning rate of step `step` (from zero) as a share of the highest, in a run of `epochs` times `steps`."""
+    warm = schedule.warmup * steps
+    if step < warm:
+        return min(1.0, (step + 1) / warm)  # the first step of a warm-up is not wasted at a rate of zero
+    epoch = step / steps
     if schedule.kind == "cosine":
         period = schedule.period or epochs
         share = min(1.0, (epoch - schedule.warmup) / max(period - schedule.warmup, 1e-9))
@@ -65,22 +75,22 @@ def factor(schedule: Schedule, epoch: float, epochs: int) -> float:
     return 1.0
 
 
-def configured(model: nn.Module, recipe: Recipe, trainer: lightning.Trainer) -> Any:
-    """What Lightning's `configure_optimizers` returns."""
-    optimiser = OPTIMISERS[recipe.optimiser.kind](
-        groups(model, recipe.optimiser), lr=recipe.optimiser.rate, weight_decay=recipe.optimiser.decay
-    )
-    steps = max(1, int(trainer.estimated_stepping_batches) // recipe.epochs)
-    # The first step of a warm-up is not wasted at a rate of zero.
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: factor(recipe.schedule, (step + 1) / steps, recipe.epochs)
-    )
-    found = [{"scheduler": schedule, "interval": "step"}]
-    if recipe.schedule.kind == "plateau":
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, mode="max", factor=recipe.schedule.factor, patience=recipe.schedule.every
-        )
-        if recipe.schedule.warmup == 0.0:
-            found = []
-        found.append({"scheduler": plateau, "interval": "epoch", "monitor": "score", "frequency": recipe.watch})
-    return [optimiser], found
+def set_rates(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Every group at `share` of its own highest rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = group["highest"] * share
+
+
+class Plateau:
+    """`share` of the rate that is left: times `factor` each time that `every` epochs went by without a better score (1.0 for
+    other schedules)."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.share, self.waited = 1.0, 0
+        self._schedule = schedule
+
+    def seen(self, epochs: int, *, better: bool) -> None:
+        """To be told after each look at the choose part, `epochs` after the last one."""
+        self.waited = 0 if better else self.waited + epochs
+        if self._schedule.kind == "plateau" and self.waited >= self._schedule.every:
+            self.share, self.waited = self.share * self._schedule.factor, 0

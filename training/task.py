@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from pqa.data.rated import Rated
 from pqa.errors import ConfigurationError
 from pqa.metrics import evaluate
 from pqa.nn.losses import check_loss, enough, loss_of
+from training.average import Averaged, weights_of
 from training.recipe import Recipe
 from training.samplers import scenario
-from training.schedules import configured
+from training.schedules import Plateau, factor, optimiser_of, set_rates
 
 __all__ = ["Task", "challenge_figures"]
 
@@ -29,7 +31,8 @@ Batch = Mapping[str, Any]
 
 class Task(lightning.LightningModule):
     """Trains `model` by `recipe`; `tested` is the same network as it will be exported (its test crops), run with the
-    weights of `model`. `choose` are the rows of the choose part. The best weights by challenge score go to `best`.
+    weights of `model`, or with their average where the recipe has one. `choose` are the rows of the choose part. The best
+    weights by challenge score go to `best`.
     """
 
     def __init__(
@@ -39,20 +42,39 @@ class Task(lightning.LightningModule):
         _check(model, recipe)
         self.model = model
         self.best_score, self.best_epoch = float("-inf"), -1
+        self._idle = 0  # epochs since then
         self._tested = (tested.requires_grad_(False),)  # in a tuple: not a part of this module's state
         self._recipe, self._choose, self._best = recipe, choose, best
         self._seen: dict[int, npt.NDArray[np.float32]] = {}
+        self._average, self._plateau = Averaged(recipe.average, recipe.epochs), Plateau(recipe.schedule)
+
+    def on_train_start(self) -> None:
+        self._stop_if_idle()  # a run that had ended early and is continued has nothing left to do
+
+    def on_train_batch_start(self, batch: Batch, index: int) -> None:
+        trainer, recipe = self.trainer, self._recipe
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        share = factor(recipe.schedule, trainer.global_step, steps, recipe.epochs) * self._plateau.share
+        set_rates(trainer.optimizers[0], share)
+        self.log("rate", recipe.optimiser.rate * share, on_step=False, on_epoch=True)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         # Dropout then depends on the step alone: a run that continues draws what the whole one drew.
-        torch.manual_seed((self._recipe.seed << 32) + (self.current_epoch << 20) + index)
+        torch.manual_seed(_seed(self._recipe.seed, self.current_epoch, index, self.global_rank))
         outputs = self._gathered(self._forward(batch, index))
         losses = self._losses(outputs, self._gathered({key: batch[key] for key in ("label", "group", "scene")}))
         # A batch may have nothing to compare (ties, pictures without a label); every replica must still take its step.
         total = torch.stack([0.0 * outputs["score"].sum(), *losses.values()]).sum()
         self.log_dict({f"train/{key}": value.detach() for key, value in losses.items()}, on_step=False, on_epoch=True)
-        self.log("loss", total.detach(), prog_bar=True)
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        last = batch_idx + 1 == self.trainer.num_training_batches
+        self._average.after_step(self.model, epoch, last=last)
 
     def _forward(self, batch: Batch, index: int) -> dict[str, Tensor]:
         if self._recipe.scenarios:
@@ -114,30 +136,65 @@ class Task(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, index: int) -> None:
         tested = self._tested[0].to(self.device).eval()
-        state = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-        values = torch.func.functional_call(tested, state, tuple(batch["views"]))
+        values = torch.func.functional_call(tested, self._judged(), tuple(batch["views"]))
         score = values[tested.outputs.index("score")].float().cpu().numpy()
         self._seen.update(zip(batch["row"].tolist(), score, strict=True))
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking or not self._seen:
             return
-        rows = sorted(self._seen)
-        figures = challenge_figures([self._choose[row] for row in rows], np.stack([self._seen[row] for row in rows]))
+        seen = self._seen_by_all()
+        rows = sorted(seen)
+        score = np.stack([seen[row] for row in rows])
+        if not np.isfinite(score).all():
+            raise ConfigurationError(
+                f"scores are no longer finite after epoch {self.current_epoch + 1}: lower optimiser.rate, or set clip"
+            )
+        figures = challenge_figures([self._choose[row] for row in rows], score)
         self.log_dict(figures, prog_bar=True)
-        if figures["score"] > self.best_score:
+        better = figures["score"] > self.best_score
+        self._idle = 0 if better else self._idle + self._recipe.watch
+        self._plateau.seen(self._recipe.watch, better=better)
+        if better:
             self.best_score, self.best_epoch = figures["score"], self.current_epoch
             if self.trainer.is_global_zero:
-                save_file({key: value.contiguous() for key, value in self.model.state_dict().items()}, self._best)
+                kept = self.model.state_dict().keys()
+                save_file({key: value.contiguous() for key, value in self._judged().items() if key in kept}, self._best)
+        self._stop_if_idle()
+
+    def _judged(self) -> dict[str, Tensor]:
+        return self._average.weights or weights_of(self.model)
+
+    def _seen_by_all(self) -> dict[int, npt.NDArray[np.float32]]:
+        """Scores by row, of all processes: each looks at its share of the choose part."""
+        if self.trainer.world_size == 1:
+            return self._seen
+        shares: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(shares, self._seen)
+        return {row: score for share in shares for row, score in share.items()}
+
+    def _stop_if_idle(self) -> None:
+        """End the run after `patience` epochs without a better score."""
+        patience = self._recipe.patience
+        if patience and self._idle >= patience:
+            self.trainer.should_stop = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["best"] = (self.best_score, self.best_epoch)
+        checkpoint["best"] = (self.best_score, self.best_epoch, self._idle)
+        checkpoint["plateau"] = (self._plateau.share, self._plateau.waited)
+        checkpoint["average"] = self._average.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.best_score, self.best_epoch = checkpoint["best"]
+        self.best_score, self.best_epoch, self._idle = checkpoint["best"]
+        self._plateau.share, self._plateau.waited = checkpoint["plateau"]
+        self._average.restore(checkpoint["average"])
 
-    def configure_optimizers(self) -> Any:
-        return configured(self.model, self._recipe, self.trainer)
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return optimiser_of(self.model, self._recipe.optimiser)
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
 
 
 def challenge_figures(rows: Sequence[Rated], score: npt.NDArray[np.floating]) -> dict[str, float]:
