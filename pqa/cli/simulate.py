@@ -18,10 +18,12 @@ from pqa.cli.options import positive
 from pqa.cli.table import progress
 from pqa.cli.text import plain
 from pqa.data.duplicates import THRESHOLD, thumbnail
+from pqa.data.psychometrics import ATTRIBUTES
 from pqa.data.release import write_release
 from pqa.data.simulator import PRESETS, Portrait, SceneResult, Settings, held_out_devices, simulate
 from pqa.data.tables import some
 from pqa.errors import ConfigurationError, DataError, InputError
+from pqa.metrics import srcc
 from pqa.runtime.detectors import Detector, load_detector
 from pqa.types import Image
 
@@ -132,9 +134,14 @@ def _portrait(path: Path, detector: Detector, seen: list[npt.NDArray[np.float32]
 
 def _report(scenes: Sequence[SceneResult], seconds: float, out: Path) -> None:
     pictures = sum(len(scene.pictures) for scene in scenes)
-    spread = np.median([scene.scales["Overall"].jod.std() for scene in scenes])
-    error = np.median(np.concatenate([scene.scales["Overall"].std for scene in scenes]))
-    print(
-        f"{pictures} pictures of {len(scenes)} scenes in {plain(str(out))}: {pictures / seconds:.1f} a second; overall "
-        f"scores spread by {spread:.2f} JOD within a scene, each known to about {error:.2f}"
-    )
+    print(f"{pictures} pictures of {len(scenes)} scenes in {plain(str(out))}: {pictures / seconds:.1f} a second")
+    for attribute in ATTRIBUTES:
+        scales = [scene.scales[attribute] for scene in scenes]
+        spread = np.median([scale.jod.std() for scale in scales])
+        error = np.median(np.concatenate([scale.std for scale in scales]))
+        truths = [np.array([each.quality[attribute] for each in scene.pictures]) for scene in scenes]
+        agreement = np.median([srcc(truth, scale.jod) for truth, scale in zip(truths, scales, strict=True)])
+        print(
+            f"{attribute}: spread {spread:.2f} JOD within a scene, s.d. of a label {error:.2f}, "
+            f"SRCC of labels with the truth {agreement:.3f} (medians)"
+        )

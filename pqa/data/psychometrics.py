@@ -1,10 +1,11 @@
 """True quality of a simulated picture, and observers who compare such pictures two at a time.
 
 Quality is lost, in JOD, by each fault f with physical magnitude m_f: loss_f = weight_f * ln(1 + (m_f / scale_f)^2), flat
-below the threshold and logarithmic far above it (Weber and Fechner). The losses of one picture add by a Minkowski sum whose
-exponent grows with the largest of them, 1 + 2 tanh(max / 16.9), so that a bad fault hides small ones: Keelan, Handbook of
-Image Quality, 2002, chapter 11, whose JND is the 75 % of a forced choice, as a JOD is. `details` sums what touches fine
-detail, `exposure` light and colour, `overall` everything. Where a fault differs between the face and the frame, the face
+below the threshold and logarithmic far above it (Weber and Fechner). The losses of one picture add by a Minkowski sum (de
+Ridder 1992, SPIE 1666, for impairments by coding) whose exponent grows with the largest of them, 1 + 2 tanh(max / 16.9), so
+that a bad fault hides small ones: the multivariate formalism of Keelan, Handbook of Image Quality, 2002, whose JND is the
+75 % of a forced choice, as a JOD is (the book was not at hand; its exponent is given from memory). `Details` sums what touches
+fine detail, `Exposure` light and colour, `Overall` everything. Where a fault differs between the face and the frame, the face
 counts `FACE` and the frame the rest. Scales and weights were set by eye on contact sheets, so that a fault at its scale is
 just plain to see, and by the spread of PIQ23's scenes (1.35 to 1.45 JOD); they were fitted to no ratings.
 """
@@ -26,10 +27,10 @@ __all__ = ["ATTRIBUTES", "FACE", "GAIN", "LOSSES", "Loss", "compare", "losses", 
 Floats = npt.NDArray[np.float64]
 Rng = np.random.Generator
 
-FACE = 0.65
+FACE = 0.7
 ATTRIBUTES = ("Overall", "Details", "Exposure")
 
-GAIN = {"Overall": 1.4, "Details": 2.4, "Exposure": 1.8}
+GAIN = {"Overall": 1.28, "Details": 1.95, "Exposure": 1.8}
 """PIQ23's three scales spread alike, although each of two sees but a part: who attends to it alone tells it apart better."""
 
 UNLIKE = 0.2
@@ -59,7 +60,7 @@ def _acutance(facts: Facts) -> float:
 
 
 LOSSES: dict[str, Loss] = {
-    "blur": Loss("Details", 1.0, lambda f: (f.face_blur * _acutance(f) / 0.13, f.frame_blur * _acutance(f) / 0.17)),
+    "blur": Loss("Details", 1.5, lambda f: (f.face_blur * _acutance(f) / 0.13, f.frame_blur * _acutance(f) / 0.17)),
     "noise": Loss("Details", 0.8, lambda f: (f.face_noise / 1.5, f.frame_noise / 2.0)),
     "smear": Loss("Details", 0.6, lambda f: _both(f.smear / 4.0)),
     "halo": Loss("Details", 0.7, lambda f: _both(max(f.sharpening - 0.7, 0.0) / 0.5)),
