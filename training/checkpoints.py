@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
@@ -55,10 +56,9 @@ def place_in(checkpoint: Path) -> Place:
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         epoch, batches = state["place"]
-    except (RuntimeError, EOFError, KeyError, ValueError, TypeError, OSError) as error:
-        why = str(error).partition("\n")[0]
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, ValueError, TypeError, OSError) as error:
         raise ConfigurationError(
-            f"{checkpoint}: no checkpoint of pqa train, or cut short ({why}); remove it and begin again"
+            f"{checkpoint}: no checkpoint of pqa train, or cut short; remove it and begin again"
         ) from error
     return int(epoch), int(batches)
 

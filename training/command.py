@@ -98,25 +98,24 @@ def run(args: argparse.Namespace) -> int:
     kinds = args.kind or [None] * len(args.data)
     if len(kinds) != len(args.data):
         raise ConfigurationError(f"expected one --kind for each --data, got {len(kinds)} for {len(args.data)}")
-    recipe = changed(RECIPES[args.recipe], args.set)
+    base = RECIPES[args.recipe]
+    recipe = changed(smoke(base) if args.smoke else base, args.set)
     changes = {key: getattr(args, key) for key in ("size", "epochs", "seed") if getattr(args, key) is not None}
     if args.attribute:
         changes["attributes"] = tuple(args.attribute)
     if args.no_pretrained:
         changes["pretrained"] = False
     recipe = dataclasses.replace(recipe, **changes)
-    if args.smoke:
-        recipe = smoke(recipe)
     sets = [
         read(path, kind, attributes=recipe.attributes, split=args.split, allow_missing=args.allow_missing)
         for path, kind in zip(args.data, kinds, strict=True)
     ]
-    workers = max(0, available_cpus() - 1) if args.workers is None else args.workers
+    workers = 0 if args.smoke else max(0, available_cpus() - 1)
     machine = Machine(
         accelerator=args.accelerator,
         devices=args.devices,
         nodes=args.nodes,
-        workers=0 if args.smoke else workers,
+        workers=workers if args.workers is None else args.workers,
         every=args.every,
         resume=args.resume,
         cache=args.cache,

@@ -33,8 +33,9 @@ from training.recipe import Recipe, from_json, to_json
 from training.schedules import freeze
 from training.task import Task
 
-__all__ = ["Fitted", "Machine", "build_models", "fit", "usable"]
+__all__ = ["BEST", "Fitted", "Machine", "build_models", "fit", "usable"]
 
+BEST = "best.safetensors"
 COPIES = 6
 """Float32 copies of the parameters that a run writes, roughly: the trainer's with two moments and an average, weights, ONNX."""
 
@@ -156,7 +157,7 @@ def fit(
         epoch=epoch,
         skip=skip,
     )
-    best = out / "best.safetensors"
+    best = out / BEST
     task = Task(model, tested, recipe, parts["choose"].rows, best)
     trainer = _trainer(recipe, out, machine)
     with warnings.catch_warnings():
