@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from PIL import Image, ImageOps
 from scipy import stats
 
 from pqa import imaging
+from pqa.cli import simulate as simulate_command
 from pqa.cli.main import main
 from pqa.data import piq23
 from pqa.data.assets import ASTRONAUT
@@ -252,3 +255,14 @@ def test_evaluate_reads_the_labels(phones: Path, tmp_path: Path, capsys: pytest.
     labels = phones / "Scores" / "Scores_Overall.csv"
     assert main(["evaluate", "--labels", str(labels), "--predictions", str(predictions), "--part", "both"]) == 0
     assert "SRCC" in capsys.readouterr().out
+
+
+def test_the_commands_in_the_docs_are_commands() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "simulator.md").read_text()
+    found = re.findall(r"pqa (simulate [^`\n]*)", text)
+    assert len(found) >= 3
+    parser = argparse.ArgumentParser()
+    simulate_command.configure(parser)
+    for line in found:
+        args = parser.parse_args(["IN", "OUT", *line.split("...")[-1].split()] if "..." in line else line.split()[1:])
+        assert args.preset in PRESETS
