@@ -13,6 +13,7 @@ A attributes, S scenes, B branches):
 | std | (N, A) | standard deviation of its error, before calibration; optional |
 | scene_probabilities | (N, S) | scene posterior, rows sum to one; optional |
 | score_by_scene | (N, S, A) | the score if scene s were certain; scene vector p: sum_s p_s score_by_scene_s; optional |
+| distortion_probabilities | (N, D) | posterior of the kind of fault; for training, not served; optional |
 | branches | (N, B) | score of each branch alone for the first attribute; optional |
 | gate | (N,) | weight of the face branch in [0, 1]; optional |
 | embedding | (N, E) | what pictures of one set are compared by; only with `sets` |

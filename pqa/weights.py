@@ -51,6 +51,7 @@ _ROWS = (
     _hub("resnet50.tv_in1k", 102, "BSD-3-Clause", ("hyperiqa", "sem_hyperiqa", "fhiqa")),
     _hub("vit_base_patch16_clip_224.laion2b_ft_in12k_in1k", 346, "Apache-2.0", ("scene_gate",)),
     _clip("ViT-B-16-quickgelu.openai", "vit_base_patch16_clip_224.openai", 598, ("rq_net", "sar")),
+    _clip("ViT-B-32-quickgelu.openai", "vit_base_patch32_clip_224.openai", 605, ("liqe",)),
     _hub("swin_large_patch4_window12_384.ms_in22k_ft_in1k", 787, "MIT", ("bdvqa",)),
     _hub("swin_base_patch4_window12_384.ms_in22k", 437, "MIT", ("pqe",)),
     _hub("swin_base_patch4_window7_224.ms_in22k", 437, "MIT", ("scene_gate",)),

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pqa.nn.models import bdvqa, fhiqa, hyperiqa, monet, pqe, rq_net, sar, scene_gate, sem_hyperiqa
+from pqa.nn.models import bdvqa, fhiqa, hyperiqa, liqe, monet, pqe, rq_net, sar, scene_gate, sem_hyperiqa
 
 __all__ = ["MODELS", "ModelRow"]
 
@@ -33,5 +33,6 @@ MODELS: dict[str, ModelRow] = {
     "scene_gate": ModelRow(scene_gate.SceneGate, dict(scene_gate.SIZES), "this project"),
     "bdvqa": ModelRow(bdvqa.BDVQA, dict(bdvqa.SIZES), "NTIRE 2024 portrait quality challenge survey"),
     "monet": ModelRow(monet.MoNet, dict(monet.SIZES), "Chen et al. 2024 (GMC-IQA)"),
+    "liqe": ModelRow(liqe.Liqe, dict(liqe.SIZES), "Zhang et al., CVPR 2023"),
     "pqe": ModelRow(pqe.PQE, dict(pqe.SIZES), "Sun et al. 2024 (Dual-Branch Network)"),
 }

@@ -26,13 +26,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pqa.nn.backbones import trunk
-from pqa.nn.models.liqe import PROMPTS, LiqeFeatures
+from pqa.nn.models.liqe import CLIP_MEAN, CLIP_STD, PROMPTS, LiqeFeatures
 from pqa.spec import CropRule, ViewSpec
 
 __all__ = ["PQE", "SIZES", "PQEConfig"]
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
