@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -145,6 +146,8 @@ def fit(
         )
         for part in ("train", "choose")
     }
+    if vectors := _vectors(parts["train"].facts):
+        model.standardise(vectors)
     last = out / LAST if machine.resume else None
     epoch, skip = place_in(last) if last else (0, 0)
     loading = Loading(
@@ -169,6 +172,12 @@ def fit(
     return Fitted(
         tested.eval(), build, tuple(scenes), detector, parts["choose"], task.best_score, task.best_epoch, tuple(warned)
     )
+
+
+def _vectors(facts: Sequence[Facts]) -> dict[str, torch.Tensor]:
+    """(N, D) statistics of the training pictures by the name of the view; empty for a model that reads pixels alone."""
+    names = [name for name in facts[0].vectors if name.endswith("statistics")]
+    return {name: torch.from_numpy(np.stack([fact.vectors[name] for fact in facts])) for name in names}
 
 
 def _prepare(out: Path, recipe: Recipe, machine: Machine, model: torch_nn.Module) -> None:

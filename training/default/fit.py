@@ -50,14 +50,6 @@ def predict(model: torch.nn.Module, cache: Cache, rows: list[int]) -> dict[str, 
     return {name: np.concatenate([batch[i] for batch in batches]) for i, name in enumerate(model.outputs)}
 
 
-def _standardise(model: torch.nn.Module, cache: Cache, rows: list[int]) -> None:
-    """Give both branches the mean and deviation of their statistics over the training pictures."""
-    for branch, name in ((model.whole, "statistics"), (model.face, "face_statistics")):
-        values = np.asarray(cache.views[name])[rows]
-        branch.mean.copy_(torch.from_numpy(values.mean(axis=0)))
-        branch.scale.copy_(torch.from_numpy(1.0 / np.maximum(values.std(axis=0), 1e-3)))
-
-
 class Watch(Callback):
     """After each epoch: SRCC of the averaged model on the choose part, on its portraits and on faulted versions."""
 
@@ -117,7 +109,9 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
     scenes = conditions(np.asarray(cache.views["statistics"])[:, LAB], fitted, recipe.seed)
 
     model = build_model(recipe)
-    _standardise(model, cache, train)
+    model.standardise(
+        {name: torch.from_numpy(np.asarray(cache.views[name])[train]) for name in ("statistics", "face_statistics")}
+    )
     pairs = PairDataset(cache, model.views, "train", scenes.tolist(), recipe.seed)
     shuffle = torch.Generator().manual_seed(recipe.seed)
     loader = DataLoader(pairs, batch_size=recipe.batch, shuffle=True, drop_last=True, generator=shuffle)

@@ -22,6 +22,7 @@ Licence: Apache-2.0. The trunk is a timm model given by configuration: weights o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +177,13 @@ class SceneGate(nn.Module):
         if config.set_width:
             self.outputs = (*OUTPUTS, "embedding")
             self.embed = nn.Linear(width, config.set_width)
+
+    def standardise(self, vectors: Mapping[str, Float[Tensor, "n d"]]) -> None:
+        """Give both branches mean and deviation of their statistics over the training pictures, by the name of the view."""
+        for branch, name in ((self.whole, "statistics"), (self.face, "face_statistics")):
+            if name in vectors:
+                branch.mean.copy_(vectors[name].mean(dim=0))
+                branch.scale.copy_(1.0 / vectors[name].std(dim=0, correction=0).clamp(min=1e-3))
 
     def _scene(self, config: SceneGateConfig) -> nn.Sequential:
         """Logits (N, S) from the global branch's embedding, or from its early map."""
