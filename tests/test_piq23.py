@@ -153,6 +153,14 @@ def test_folders_with_the_same_pictures_need_no_warning(copy: Path) -> None:
     assert sets.read(copy, attributes=("detail", "exposure")).warnings == ()
 
 
+def test_a_simulated_set_is_not_under_the_releases_terms(copy: Path) -> None:
+    assert "PIQ23" in sets.read(copy).licence
+    (copy / "Truth.csv").write_text("IMAGE\n")
+    made = sets.read(copy)
+    assert made.name == "simulated"
+    assert "PIQ23" not in made.licence
+
+
 def test_missing_pictures_stop_unless_allowed(copy: Path) -> None:
     for folder in ("Overall", "Details", "Exposure"):
         for path in sorted((copy / folder).iterdir())[::2]:

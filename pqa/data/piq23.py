@@ -23,6 +23,11 @@ FOLDERS = {"overall": "Overall", "detail": "Details", "exposure": "Exposure"}
 
 LICENCE = "non-commercial research only; derived data restricted (terms of the PIQ23 release)"
 
+TRUTH = "Truth.csv"
+"""Lies in a folder of `pqa simulate` and in no release."""
+
+SIMULATED_LICENCE = "simulated labels; for the pictures the terms of the portraits that they were made from"
+
 
 def attributes(folder: Path) -> tuple[str, ...]:
     """Those whose score file is there."""
@@ -49,13 +54,14 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
     files = [table.source for table in tables]
     files += [file for name in (SPLITS[split], METADATA) if (file := beside(tables[0].source, name))]
     warnings = [warning for table in tables for warning in table.warnings]
+    simulated = find_file(folder, (TRUTH,)) is not None
     return RatedSet(
-        "piq23",
+        "simulated" if simulated else "piq23",
         wanted,
         rows,
         per_scene=True,
         range=whole_range([table.value for table in tables]),
-        licence=LICENCE,
+        licence=SIMULATED_LICENCE if simulated else LICENCE,
         files=tuple(files),
         warnings=(*warnings, *_regions(pictures, wanted, rows)),
     )
