@@ -116,8 +116,10 @@ class Recipe:
     """`changes` to the size's configuration hold for training and for the exported model, `training` for training alone
     (one random crop where the test takes five, say).
 
-    `scene_by`: what the model's scenes are, the data's scenes or their light conditions.
-    `scene_weight`: cross-entropy of the scene posterior; `known_scene`: the losses see the score of the true scene instead of
+    `scene_by`: what the model's scenes are, the data's scenes or their light conditions; content: the model's own words for
+    what a picture shows. `scene_weight`: cross-entropy of the scene posterior, or with content, of whose words several may
+    be true, its fidelity; `distortion_weight`: fidelity of the distortion posterior; `balance`: dynamic weighs the losses
+    by how fast each falls (`training.balance`); `known_scene`: the losses see the score of the true scene instead of
     the posterior's. `branch_weight`: the same losses on each branch alone; `spread_weight`: Gaussian likelihood of the
     first attribute's error under `std`; `joint_weight`: the same losses on the joint score of a batch's scenes.
     `scenarios`: SAR's draws of global, local and joint training. `clip`: largest norm of the gradient (0: any).
@@ -141,8 +143,10 @@ class Recipe:
     accumulate: int = 1
     clip: float = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    scene_by: Literal["scene", "condition"] = "scene"
+    scene_by: Literal["scene", "condition", "content"] = "scene"
     scene_weight: float = 0.0
+    distortion_weight: float = 0.0
+    balance: Literal["fixed", "dynamic"] = "fixed"
     known_scene: bool = False
     branch_weight: float = 0.0
     spread_weight: float = 0.0

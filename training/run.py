@@ -25,6 +25,7 @@ from pqa import nn
 from pqa.data.rated import Rated
 from pqa.errors import ConfigurationError, DataError
 from pqa.types import Warn
+from training.aspects import untold
 from training.checkpoints import LAST, Checkpoints, place_in
 from training.checks import check_rows
 from training.facts import Facts, find_facts
@@ -79,12 +80,12 @@ def _plain(value: Any) -> Any:
 def build_models(recipe: Recipe, scenes: Sequence[str]) -> tuple[torch_nn.Module, torch_nn.Module, dict[str, Any]]:
     """The network as trained, the same as exported, and the changes to the size's configuration that give the latter.
 
-    A model that knows scenes gets those of the data.
+    A model that knows scenes gets those of the data, unless it has words of its own for them.
     """
     changes = {key: _plain(value) for key, value in recipe.changes.items()}
     changes["attributes"] = recipe.attributes
     size = nn.MODELS[recipe.model].sizes.get(recipe.size)
-    if size is not None and size.scenes:
+    if size is not None and size.scenes and recipe.scene_by != "content":
         changes["scenes"] = tuple(scenes)
     training = {key: _plain(value) for key, value in recipe.training.items()}
     torch.manual_seed(recipe.seed)
@@ -120,7 +121,8 @@ def fit(
     """
     rows = [*data.part("train"), *data.part("choose")]
     check_rows(recipe, rows, per_scene=data.per_scene)
-    scenes = sorted({getattr(row, recipe.scene_by) for row in rows if row.part == "train"})
+    content = recipe.scene_by == "content"
+    scenes = [] if content else sorted({getattr(row, recipe.scene_by) for row in rows if row.part == "train"})
     model, tested, build = build_models(recipe, scenes)
     _prepare(out, recipe, machine, model)
     if start is not None:
@@ -137,6 +139,7 @@ def fit(
     rows, facts, warned = usable(rows, facts)
     if warned:
         check_rows(recipe, rows, per_scene=data.per_scene)
+    warned += untold(recipe, [row for row in rows if row.part == "train"])
     parts = {
         part: divide(
             [row for row in rows if row.part == part],
@@ -161,7 +164,7 @@ def fit(
         skip=skip,
     )
     best = out / BEST
-    task = Task(model, tested, recipe, parts["choose"].rows, best)
+    task = Task(model, tested, recipe, parts["choose"].rows, best, parts["train"].rows)
     trainer = _trainer(recipe, out, machine)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning: advice on loaders, deprecations between its parts

@@ -19,7 +19,9 @@ from pqa.data.rated import Rated
 from pqa.errors import ConfigurationError
 from pqa.metrics import evaluate
 from pqa.nn.losses import check_loss, enough, loss_of
+from training.aspects import Aspects
 from training.average import Averaged, weights_of
+from training.balance import Balance
 from training.recipe import Recipe
 from training.samplers import scenario
 from training.schedules import Plateau, factor, optimiser_of, set_rates
@@ -32,11 +34,17 @@ Batch = Mapping[str, Any]
 class Task(lightning.LightningModule):
     """Trains `model` by `recipe`; `tested` is the same network as it will be exported (its test crops), run with the
     weights of `model`, or with their average where the recipe has one. `choose` are the rows of the choose part. The best
-    weights by challenge score go to `best`.
+    weights by challenge score go to `best`. `train` are the rows that batches number: what they say beside ratings.
     """
 
     def __init__(
-        self, model: nn.Module, tested: nn.Module, recipe: Recipe, choose: Sequence[Rated], best: Path
+        self,
+        model: nn.Module,
+        tested: nn.Module,
+        recipe: Recipe,
+        choose: Sequence[Rated],
+        best: Path,
+        train: Sequence[Rated] = (),
     ) -> None:
         super().__init__()
         _check(model, recipe)
@@ -46,6 +54,7 @@ class Task(lightning.LightningModule):
         self._tested = (tested.requires_grad_(False),)  # in a tuple: not a part of this module's state
         self._recipe, self._choose, self._best = recipe, choose, best
         self._seen: dict[int, npt.NDArray[np.float32]] = {}
+        self.aspects, self._balance = Aspects(model, recipe, train), Balance()
         self._average, self._plateau = Averaged(recipe.average, recipe.epochs), Plateau(recipe.schedule)
 
     def on_train_start(self) -> None:
@@ -62,9 +71,14 @@ class Task(lightning.LightningModule):
         # Dropout then depends on the step alone: a run that continues draws what the whole one drew.
         torch.manual_seed(_seed(self._recipe.seed, self.current_epoch, index, self.global_rank))
         outputs = self._gathered(self._forward(batch, index))
-        losses = self._losses(outputs, self._gathered({key: batch[key] for key in ("label", "group", "scene")}))
+        losses = self._losses(outputs, self._gathered({key: batch[key] for key in ("label", "group", "scene", "row")}))
         # A batch may have nothing to compare (ties, pictures without a label); every replica must still take its step.
-        total = torch.stack([0.0 * outputs["score"].sum(), *losses.values()]).sum()
+        weights: dict[str, float] = {}
+        if self._recipe.balance == "dynamic":
+            weights = self._balance.weights(self.current_epoch)
+            self._balance.add(self.current_epoch, losses)
+        weighted = [weights.get(name, 1.0) * loss for name, loss in losses.items()]
+        total = torch.stack([0.0 * outputs["score"].sum(), *weighted]).sum()
         self.log_dict({f"train/{key}": value.detach() for key, value in losses.items()}, on_step=False, on_epoch=True)
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
@@ -99,6 +113,7 @@ class Task(lightning.LightningModule):
         if recipe.scene_weight and bool(known.any()):
             posterior = torch.log(outputs["scene_probabilities"][known] + 1e-6)
             losses["scene"] = recipe.scene_weight * F.nll_loss(posterior, scene[known])
+        losses |= self.aspects(outputs, batch["row"])
         if recipe.branch_weight:
             branches = outputs["branches"]
             for number, name in enumerate(self.model.branch_names):
@@ -182,11 +197,13 @@ class Task(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["best"] = (self.best_score, self.best_epoch, self._idle)
         checkpoint["plateau"] = (self._plateau.share, self._plateau.waited)
+        checkpoint["balance"] = self._balance.state()
         checkpoint["average"] = self._average.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.best_score, self.best_epoch, self._idle = checkpoint["best"]
         self._plateau.share, self._plateau.waited = checkpoint["plateau"]
+        self._balance.restore(checkpoint["balance"])
         self._average.restore(checkpoint["average"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -209,6 +226,7 @@ def _check(model: nn.Module, recipe: Recipe) -> None:
     """Raises ConfigurationError for a recipe that asks for an output or a training that the model does not have."""
     wanted = {
         "scene_weight": (recipe.scene_weight > 0, "scene_probabilities"),
+        "distortion_weight": (recipe.distortion_weight > 0, "distortion_probabilities"),
         "known_scene": (recipe.known_scene, "score_by_scene"),
         "branch_weight": (recipe.branch_weight > 0, "branches"),
         "spread_weight": (recipe.spread_weight > 0, "std"),

@@ -17,7 +17,8 @@ class Rated:
 
     `image` is its name in the data set (forward slashes), `path` the file. `labels` holds a mean rating for each attribute
     of the set (higher is better; NaN: not rated) and `stds` its standard deviation (NaN: not stated). `device` and
-    `condition` are empty where the data set does not say.
+    `condition` are empty where the data set does not say; so are `content`, words for what the picture shows, and
+    `distortion`, one word for its main fault.
     """
 
     image: str
@@ -28,6 +29,8 @@ class Rated:
     device: str = ""
     condition: str = ""
     part: Part = "train"
+    content: tuple[str, ...] = ()
+    distortion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from pqa.data import biq2021, gfiqa, koniq, livew, own, piq23, spaq
+from pqa.data import biq2021, gfiqa, koniq, liqe_lists, livew, own, piq23, spaq
 from pqa.data.labels import Split
 from pqa.data.parts import Part
 from pqa.data.rated import RatedSet
@@ -104,6 +104,15 @@ SETS: dict[str, SetRow] = {
         "two independent readers of the set, one of them that of github.com/chencn2020/PromptIQA",
         "unverified",
         gfiqa.LICENCE,
+    ),
+    "liqe_lists": SetRow(
+        liqe_lists.read,
+        _overall,
+        lambda folder: liqe_lists.lists(folder) is not None,
+        liqe_lists.FILES,
+        "the lists of six sets in IQA_Database of github.com/zwx8981/LIQE (the authors)",
+        "verified",
+        liqe_lists.LICENCE,
     ),
     "own": SetRow(
         own.read,

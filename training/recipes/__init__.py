@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from training.recipe import Recipe
-from training.recipes import bdvqa, fhiqa, hyperiqa, monet, pqe, rq_net, sar, scene_gate, sem_hyperiqa
+from training.recipes import bdvqa, fhiqa, hyperiqa, liqe, monet, pqe, rq_net, sar, scene_gate, sem_hyperiqa
 
 __all__ = ["RECIPES", "smoke"]
 
@@ -13,6 +13,7 @@ RECIPES: dict[str, Recipe] = {
     "bdvqa": bdvqa.RECIPE,
     "fhiqa": fhiqa.RECIPE,
     "hyperiqa": hyperiqa.RECIPE,
+    "liqe": liqe.RECIPE,
     "monet": monet.RECIPE,
     "pqe": pqe.RECIPE,
     "rq_net": rq_net.RECIPE,

@@ -3,6 +3,7 @@
 from pqa.nn.losses.bradley_terry import bradley_terry, elo
 from pqa.nn.losses.combination import combination
 from pqa.nn.losses.fidelity import fidelity, fidelity_all, fidelity_pairs, pair_probability
+from pqa.nn.losses.fidelity_labels import fidelity_class, fidelity_several
 from pqa.nn.losses.krcc import krcc
 from pqa.nn.losses.merged_ranking import merged_ranking
 from pqa.nn.losses.plcc import mse_plcc, plcc
@@ -23,7 +24,9 @@ __all__ = [
     "enough",
     "fidelity",
     "fidelity_all",
+    "fidelity_class",
     "fidelity_pairs",
+    "fidelity_several",
     "huber",
     "krcc",
     "l1",

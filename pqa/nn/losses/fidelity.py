@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pqa.nn.losses.checks import all_pairs, check_choice, check_positive, check_vectors
 
-__all__ = ["fidelity", "fidelity_all", "fidelity_pairs", "pair_probability"]
+__all__ = ["fidelity", "fidelity_all", "fidelity_of", "fidelity_pairs", "pair_probability"]
 
 EPSILON = 1e-8
 
@@ -23,7 +23,11 @@ def fidelity(difference: Float[Tensor, n], probability: Float[Tensor, n]) -> Flo
     """
     check_vectors(difference, probability)
     # Phi(d / sqrt 2) = erfc(-d / 2) / 2
-    predicted = 0.5 * torch.erfc(-difference / 2.0)
+    return fidelity_of(0.5 * torch.erfc(-difference / 2.0), probability)
+
+
+def fidelity_of(predicted: Tensor, probability: Tensor) -> Float[Tensor, ""]:
+    """Mean of 1 - sqrt(p p_hat + e) - sqrt((1 - p)(1 - p_hat) + e) over two tensors of one shape, both in [0, 1]."""
     agree = torch.sqrt(probability * predicted + EPSILON)
     disagree = torch.sqrt((1.0 - probability) * (1.0 - predicted) + EPSILON)
     return (1.0 - agree - disagree).mean()

@@ -36,19 +36,7 @@ from pqa.errors import ConfigurationError
 from pqa.nn.backbones import clip, tokenize
 from pqa.spec import ViewSpec
 
-__all__ = [
-    "CLIP_MEAN",
-    "CLIP_STD",
-    "DISTORTIONS",
-    "PROMPTS",
-    "SCENES",
-    "SIZES",
-    "Liqe",
-    "LiqeConfig",
-    "LiqeFeatures",
-    "prompts",
-    "text_features",
-]
+__all__ = ["DISTORTIONS", "PROMPTS", "SCENES", "SIZES", "Liqe", "LiqeConfig", "LiqeFeatures", "text_features"]
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -141,15 +129,7 @@ class Liqe(nn.Module):
         self.config = config
         size = (config.size, config.size)
         self.views = (
-            ViewSpec(
-                "patches",
-                config.view,
-                size,
-                config.crops,
-                short_side=config.short_side,
-                mean=CLIP_MEAN,
-                std=CLIP_STD,
-            ),
+            ViewSpec("patches", config.view, size, config.crops, config.short_side, mean=CLIP_MEAN, std=CLIP_STD),
         )
         self.visual, text, scale = _towers(
             config.clip, config.clip_options, config.scenes, config.weights, pretrained=pretrained
@@ -163,7 +143,7 @@ class Liqe(nn.Module):
         logits = _logits(self.visual(patches.flatten(0, -4)), F.normalize(self.text, dim=1), self.scale)
         mean = logits.reshape(-1, self.config.crops, len(self.text)).mean(dim=1)
         words = (len(QUALITIES), len(self.config.scenes), len(DISTORTIONS))
-        joint = torch.softmax(mean, dim=1).unflatten(1, words)
+        joint = torch.softmax(mean, dim=1).reshape(-1, *words)
         return joint.sum(dim=(2, 3)) @ self.levels[:, None], joint.sum(dim=(1, 3)), joint.sum(dim=(1, 2))
 
 
