@@ -13,7 +13,8 @@
     │   └── UntrainedModel    exported without training and not explicitly allowed
     ├── ConfigurationError    a setting, option or key is wrong; the nearest name is offered
     ├── MissingExtra          an optional dependency is absent; names the extra
-    └── DataError             labels, tables or folders do not fit together
+    ├── DataError             labels, tables or folders do not fit together
+    └── ServiceError          a service did not answer, or refused
 
 Messages say what was expected, what came, and what to do.
 """
@@ -21,8 +22,8 @@ Messages say what was expected, what came, and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 Status = Literal["ok", "unreadable", "unsupported", "too_large", "empty", "timeout", "model_error"]
 """The `status` of a picture in every answer."""
@@ -39,6 +40,7 @@ __all__ = [
     "ModelError",
     "ModelNotFound",
     "PqaError",
+    "ServiceError",
     "Status",
     "UnreadableImage",
     "UnsupportedImage",
@@ -110,6 +112,23 @@ class MissingExtra(PqaError):
 
 class DataError(PqaError):
     """Labels, tables or folders that do not fit together."""
+
+
+class ServiceError(PqaError):
+    """A service that refused, failed or could not be reached.
+
+    `status` is its HTTP status, 0 where no answer came; `document` is the problem document, empty where there is none.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, document: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.document = document or {}
+
+    @property
+    def code(self) -> str:
+        """The end of the problem's `type`: `busy`, `unknown-pictures`, ...; empty where there is none."""
+        return str(self.document.get("type", "")).rpartition(":")[2]
 
 
 def unknown_key(key: str, known: Iterable[str], what: str = "key") -> ConfigurationError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import types as pytypes
 import typing
@@ -51,6 +52,11 @@ def _build(kind: Any, raw: Any, where: str) -> Any:
         if not isinstance(raw, dict):
             raise ConfigurationError(f"{where}: expected an object, got {type(raw).__name__}")
         return dict(raw)
+    if origin is collections.abc.Mapping:
+        if not isinstance(raw, dict):
+            raise ConfigurationError(f"{where}: expected an object, got {type(raw).__name__}")
+        value = typing.get_args(kind)[1]
+        return {key: _build(value, item, f"{where}.{key}") for key, item in raw.items()}
     if origin is Literal:
         if raw not in typing.get_args(kind):
             raise ConfigurationError(f"{where}: expected one of {typing.get_args(kind)}, got {raw!r}")

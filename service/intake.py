@@ -58,8 +58,6 @@ class Intake:
         await self._moved.wait()
 
     def _name(self, id: str | None) -> str:
-        if len(self._pictures) >= self._settings.max_images:
-            raise too_large("pictures in one request", self._settings.max_images, "pictures")
         if id and len(id) > ID_LENGTH:
             raise Problem("invalid-request", f"the name of picture {len(self._pictures) + 1} is over {ID_LENGTH} long")
         return id or f"image-{len(self._pictures) + 1}"

@@ -163,8 +163,11 @@ async def _take_json(request: Request, service: Service, intake: Intake) -> tupl
             raise _json_too_large(settings.max_json_bytes)
     asked = await asyncio.to_thread(json_request, bytes(body))
     del body
-    if len(asked.images) > settings.max_images:
+    if sum(entry.data is not None for entry in asked.images) > settings.max_images:
         raise too_large("pictures in one request", settings.max_images, "pictures")
+    # More than are remembered cannot all be known.
+    if len(asked.images) > (most := max(settings.max_images, settings.cache_pictures)):
+        raise too_large("pictures in one ranking", most, "pictures")
     predictor = _choose(service, asked)
     sha256 = predictor.model.info.sha256
     named = {entry.sha256.lower() for entry in asked.images if entry.sha256 is not None}

@@ -48,7 +48,7 @@ class Settings:
     request_window: int = _row(8, "pictures of one request in work at once; its upload waits for the rest", 1)
     upload_memory_mib: float = _row(256.0, "memory for bytes received and not yet scored, over all requests; above it "
                                     "new requests get 429", 1)  # fmt: skip
-    max_images: int = _row(256, "pictures in one request", 1)
+    max_images: int = _row(256, "pictures sent in one request; named by hash, as many as PQA_CACHE_PICTURES", 1)
     max_file_mib: float = _row(30.0, "size of one picture's file", 0.001)
     max_request_mib: float = _row(1024.0, "size of one request", 0.001)
     max_json_mib: float = _row(64.0, "size of one JSON request, which is parsed as a whole; multipart streams", 0.001)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pqa.cli.inputs import Inputs, collect
 from pqa.imaging import DEFAULT_LIMITS, Limits
 from pqa.runtime.assess import SCENE_MODES, Assessor, load
 from pqa.runtime.session import PROVIDERS
+
+if TYPE_CHECKING:
+    from pqa.client import Client
 
 __all__ = ["add_inputs", "add_model", "add_scores", "find_inputs", "limits", "open_model", "positive"]
 
@@ -76,6 +83,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-untrained", action="store_true", help="accept a model that was exported untrained")
     group.add_argument("--provider", choices=PROVIDERS, default="cpu", help="where the model runs (default: cpu)")
     group.add_argument("--workers", type=positive, metavar="N", help="pictures in work at once (default: processors)")
+    group.add_argument(
+        "--server",
+        metavar="URL",
+        help="score on a service (see: pqa serve), by its models and limits; PQA_CLIENT_KEY holds its key, if it wants one",
+    )
 
 
 def add_scores(parser: argparse.ArgumentParser, scene_mode: str) -> None:
@@ -91,9 +103,17 @@ def add_scores(parser: argparse.ArgumentParser, scene_mode: str) -> None:
     )
 
 
-def open_model(args: argparse.Namespace) -> Assessor:
-    """The model that the arguments of `add_model` ask for, with the limits of `add_inputs`."""
-    return load(
+@contextmanager
+def open_model(args: argparse.Namespace) -> Iterator[Assessor | Client]:
+    """The model that the arguments of `add_model` ask for, with the limits of `add_inputs`, here or on a service."""
+    if args.server:
+        # Here, because it needs an extra.
+        from pqa.client import Client
+
+        with Client(args.server, api_key=os.environ.get("PQA_CLIENT_KEY"), model=args.model) as client:
+            yield client
+        return
+    yield load(
         args.model,
         allow_untrained=args.allow_untrained,
         provider=args.provider,

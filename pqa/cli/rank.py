@@ -35,6 +35,7 @@ examples:
   pqa rank unsorted --group auto --sheet sheet.html
   pqa rank photos --top 2 --copy-to best
   pqa rank --map scenes.csv --attribute detail --out ranking.csv
+  pqa rank photos --server http://scores.example:8000
 
 {EXIT_CODES}"""
 
@@ -67,15 +68,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    assessor = open_model(args)
-    inputs = find_inputs(args)
-    images = inputs.images
-    if args.group == "auto":
-        with progress(len(images), "finding scenes") as advance:
-            workers = args.workers or available_cpus()
-            images = tuple(auto_group(images, limits=limits(args), workers=workers, on_done=advance))
-    with progress(len(images)) as advance:
-        ranking = assessor.rank(images, attribute=args.attribute, scene_mode=args.scene_mode, on_done=advance)
+    with open_model(args) as assessor:
+        inputs = find_inputs(args)
+        images = inputs.images
+        if args.group == "auto":
+            with progress(len(images), "finding scenes") as advance:
+                workers = args.workers or available_cpus()
+                images = tuple(auto_group(images, limits=limits(args), workers=workers, on_done=advance))
+        with progress(len(images)) as advance:
+            ranking = assessor.rank(images, attribute=args.attribute, scene_mode=args.scene_mode, on_done=advance)
     ranking = dataclasses.replace(ranking, unscored=(*ranking.unscored, *inputs.unscored))
     # The answer first, so that a full disk cannot lose it.
     if args.json:

@@ -42,10 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.out:
         check_out(args.out)
-    assessor = open_model(args)
-    inputs = find_inputs(args)
-    with progress(len(inputs.images)) as advance:
-        rows = assessor.score(inputs.images, attribute=args.attribute, scene_mode=args.scene_mode, on_done=advance)
+    with open_model(args) as assessor:
+        inputs = find_inputs(args)
+        with progress(len(inputs.images)) as advance:
+            rows = assessor.score(inputs.images, attribute=args.attribute, scene_mode=args.scene_mode, on_done=advance)
     rows += inputs.unscored
     if args.json:
         for row in rows:
