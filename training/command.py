@@ -63,7 +63,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--size", help="size of the model, instead of the recipe's")
     group.add_argument("--epochs", type=int, help="instead of the recipe's")
     group.add_argument("--seed", type=int, help="instead of the recipe's")
-    group.add_argument("--start", type=Path, metavar="FILE.safetensors", help="weights of another run to begin with")
+    group.add_argument(
+        "--start",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.safetensors",
+        help="weights of another run to begin with; several runs take repeated ones in turn",
+    )
     group.add_argument("--no-pretrained", action="store_true", help="begin with random weights")
     group.add_argument("--resume", action="store_true", help="continue the run in --out")
     group.add_argument("--smoke", action="store_true", help="tiny model, few pictures, one epoch: does it run?")
@@ -122,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         detector=args.detector or ("mtcnn" if args.smoke else ""),
         progress=sys.stderr.isatty(),
     )
-    plan = Plan(seeds=args.seeds, folds=args.folds, bag=args.bag, smoke=args.smoke, start=args.start)
+    plan = Plan(seeds=args.seeds, folds=args.folds, bag=args.bag, smoke=args.smoke, start=tuple(args.start))
     data = gather(sets)
     for warning in data.warnings:
         print(f"warning: {plain(warning.message)}", file=sys.stderr)

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 import pqa
 from export import checkpoint
 from export.onnx import export
+from pqa.cli.table import progress
 from pqa.data.labels import Labels
 from pqa.data.predictions import Predictions
 from pqa.data.rated import Rated
@@ -51,6 +52,10 @@ def finish(recipe: Recipe, data: Gathered, fitted: Fitted, out: Path, *, exchang
         weights = out / f"{name}.safetensors"
         checkpoint.save(fitted.model, weights, name=name, size=recipe.size, changes=fitted.build, spec=spec)
     metrics: dict[str, Any] = {
+        "model": name,
+        "size": recipe.size,
+        "data": data.names,
+        "pictures": {part: len(data.part(part)) for part in ("train", "choose", "report")},
         "choose": {"score": fitted.best_score, "epoch": fitted.best_epoch},
         "parity": asdict(spec.parity) if spec.parity else None,
         "calibration": asdict(spec.calibration),
@@ -59,28 +64,32 @@ def finish(recipe: Recipe, data: Gathered, fitted: Fitted, out: Path, *, exchang
     if report := data.part("report"):
         found = judge(out / f"{name}.onnx", data, report, out)
         metrics["report"] = {attribute: document(each) for attribute, each in found.items()}
-        curves = read_curves(out)
+        curves, images = read_curves(out), {row.image: row.path for row in report}
         for attribute, each in found.items():
-            page = html_report(each, images=None, curves=curves)
+            page = html_report(each, images=images, curves=curves)
             (out / f"report-{attribute}.html").write_text(page, encoding="utf-8")
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
     return metrics
 
 
 def _outputs(fitted: Fitted) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-    """Views of the first choose pictures, and every output over all of them."""
+    """Views of the first choose pictures, and every output over them: over all where a spread is to be calibrated."""
     part = fitted.choose
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = fitted.model.to(device)
+    wanted = len(part.rows) if "std" in model.outputs else min(PROOF, len(part.rows))
     still = Augment(draw=False, mirror="none")
     pictures = Portraits(part.rows, part.facts, fitted.model.views, part.groups, part.scenes, still)
     first: list[list[torch.Tensor]] = []
     found: list[list[np.ndarray]] = []
     with torch.no_grad():
-        for batch in DataLoader(pictures, batch_size=4):
+        for batch in DataLoader(Subset(pictures, range(wanted)), batch_size=4):
             if 4 * len(first) < PROOF:
                 first.append(batch["views"])
-            found.append([value.numpy() for value in fitted.model(*batch["views"])])
+            found.append([value.cpu().numpy() for value in model(*(view.to(device) for view in batch["views"]))])
+    model.cpu()
     views = [torch.cat(tensors).numpy() for tensors in zip(*first, strict=True)]
-    return views, {name: np.concatenate([each[i] for each in found]) for i, name in enumerate(fitted.model.outputs)}
+    return views, {name: np.concatenate([each[i] for each in found]) for i, name in enumerate(model.outputs)}
 
 
 def _spec(recipe: Recipe, data: Gathered, fitted: Fitted, outputs: dict[str, np.ndarray]) -> ModelSpec:
@@ -113,7 +122,8 @@ def _spec(recipe: Recipe, data: Gathered, fitted: Fitted, outputs: dict[str, np.
 def judge(model: Path, data: Gathered, rows: list[Rated], out: Path) -> dict[str, Study]:
     """Score `rows` through the serving path and compare with their labels, attribute by attribute."""
     images = [Image(row.image, row.path, row.scene, row.device or None) for row in rows]
-    scored = pqa.load(model, limits=LIMITS).score(images)
+    with progress(len(images), "judging") as advance:
+        scored = pqa.load(model, limits=LIMITS).score(images, on_done=advance)
     good = [(row, score) for row, score in zip(rows, scored, strict=True) if isinstance(score, Score)]
     if not good:
         raise DataError(f"none of the {len(rows)} pictures of the report part could be scored")

@@ -23,13 +23,14 @@ METRICS = ("srcc", "plcc", "krcc", "score")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """At most one of `seeds`, `folds` and `bag` is above zero: how many runs."""
+    """At most one of `seeds`, `folds` and `bag` is above zero: how many runs. `start`: weights to begin with, which
+    several runs take in turn."""
 
     seeds: int = 0
     folds: int = 0
     bag: int = 0
     smoke: bool = False
-    start: Path | None = None
+    start: tuple[Path, ...] = ()
 
 
 def carry_out(
@@ -44,7 +45,11 @@ def carry_out(
         data = few(data)
     count = plan.seeds or plan.folds or plan.bag
     if not count:
-        fitted = fit(recipe, data, out, machine, start=plan.start)
+        if len(plan.start) > 1:
+            raise ConfigurationError(
+                "one run begins with the weights of one other; several need --seeds, --folds or --bag"
+            )
+        fitted = fit(recipe, data, out, machine, start=plan.start[0] if plan.start else None)
         return [_line(out.name, finish(recipe, data, fitted, out)), str(out / f"{recipe.model}.onnx")]
     if count < 2:
         raise ConfigurationError("seeds, folds and members of an ensemble are counted from two")
@@ -58,7 +63,8 @@ def carry_out(
         seeded = replace(recipe, seed=recipe.seed + number)
         one = fold(data, number, count) if plan.folds else bagged(data, number) if plan.bag else data
         folder = out / f"{'fold' if plan.folds else 'member' if plan.bag else 'seed'}-{number}"
-        fitted = fit(seeded, one, folder, machine, start=plan.start)
+        start = plan.start[number % len(plan.start)] if plan.start else None
+        fitted = fit(seeded, one, folder, machine, start=start)
         runs.append(fitted)
         found.append(finish(seeded, one, fitted, folder))
     lines = [_line(f"run {number}", metrics) for number, metrics in enumerate(found)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -27,8 +27,8 @@ MOST_MODELS = 6  # series that colours tell apart
 Curve = tuple[str, npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def html_report(study: Study, *, images: Path | None = None, curves: Sequence[Curve] = ()) -> str:
-    """The page of a study; `images` is the folder of the pictures, for thumbnails of the outliers.
+def html_report(study: Study, *, images: Path | Mapping[str, Path] | None = None, curves: Sequence[Curve] = ()) -> str:
+    """The page of a study; `images` is the folder of the pictures, or their files by name, for thumbnails of the outliers.
 
     `curves` of a training: name, epochs (E,), values (E,).
     """

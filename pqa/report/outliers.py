@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path, PurePosixPath
 
@@ -48,25 +49,38 @@ def thumbnail(path: Path) -> str | None:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def outliers(study: Study, images: Path | None) -> str:
-    """The section of the page: for each model the pictures with the largest residuals."""
-    by_name = {path.name: path for path in sorted(images.rglob("*")) if path.is_file()} if images else {}
+def outliers(study: Study, images: Path | Mapping[str, Path] | None) -> str:
+    """The section of the page: for each model the pictures with the largest residuals.
+
+    `images`: their folder, or the file of each by its name in the labels.
+    """
+    find = None if images is None else _in_folder(images) if isinstance(images, Path) else images.get
     parts = []
     for model in study.models:
         error = residuals(model, study.labels.value, study.labels.scene)
         worst = np.argsort(-np.abs(error), kind="stable")[:SHOWN]
-        shown = "".join(_figure(study, model, int(k), float(error[k]), images, by_name) for k in worst)
+        shown = "".join(_figure(study, model, int(k), float(error[k]), find) for k in worst)
         parts.append(f'<h3>{escape(model.name)}</h3><div class="photos">{shown}</div>')
     text = "Largest residuals after the monotonic cubic of each scene: + the score flatters the picture, − it is too strict."
     return section("Misjudged most", text, *parts)
 
 
-def _figure(study: Study, model: Model, k: int, error: float, images: Path | None, by_name: dict[str, Path]) -> str:
+def _in_folder(folder: Path) -> Callable[[str], Path | None]:
+    """The picture at its place in `folder`, or else anywhere in it by its last name."""
+    by_name = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+    def find(name: str) -> Path | None:
+        whole = folder / name
+        return whole if whole.is_file() else by_name.get(PurePosixPath(name).name)
+
+    return find
+
+
+def _figure(study: Study, model: Model, k: int, error: float, find: Callable[[str], Path | None] | None) -> str:
     name, scene = study.labels.image[k], study.labels.scene[k]
     photo = ""
-    if images is not None:
-        whole = images / name
-        found = whole if whole.is_file() else by_name.get(PurePosixPath(name).name)
+    if find is not None:
+        found = find(name)
         address = thumbnail(found) if found else None
         photo = f'<img alt="" src="{address}">' if address else '<div class="blank"></div>'
     values = f"{error:+.2f} · rated {study.labels.value[k]:.2f}, scored {model.score[k]:.3g}"
