@@ -277,8 +277,8 @@ def test_exported_it_ranks_and_is_served(name, tmp_path):
     torch.manual_seed(0)
     model, path = nn.build(name, "tiny"), tmp_path / f"{name}.onnx"
     proof = [views[:16] for views in proof_views(model.views)]
-    perturb(model, proof)
-    spec = export(model, untrained_spec(model, name, "tiny"), proof, path)
+    scores = perturb(model, proof)
+    spec = export(model, untrained_spec(model, name, "tiny"), proof, path, scores)
     assert spec.parity is not None
     assert spec.parity.pictures == 16
     assert spec.parity.spread >= 0.049
