@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -23,18 +23,27 @@ _DESCRIPTION = (
 )
 
 
-def create_app(settings: Settings | None = None, *, on_failure: Callable[[], None] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    on_failure: Callable[[], None] | None = None,
+    board: Sequence[int] = (),
+    load_first: bool = False,
+) -> FastAPI:
     """The ASGI application. Models load in the background once it starts; `/readyz` says when they are there.
 
-    `on_failure` is called when they cannot be loaded; `app.state.service.failure` then says why.
+    `on_failure` is called when they cannot be loaded; `app.state.service.failure` then says why. `board` tells which of
+    several processes are ready. `load_first`: take no connections before the models are loaded.
     """
     settings = settings or Settings.from_environment()
-    service = Service(settings)
+    service = Service(settings, board)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.pipeline.start()
         loading = asyncio.create_task(service.load(on_failure))
+        if load_first:
+            await loading
         try:
             yield
         finally:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-from typing import Any
+import socket
+from typing import TYPE_CHECKING, Any
 
 from pqa.errors import ModelError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 __all__ = ["configure", "run"]
 
@@ -18,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", dest="http_port", type=int, help="port, 0 for a free one (PQA_HTTP_PORT, default 8000)"
     )
+    parser.add_argument("--workers", type=int, help="processes on the port (PQA_WORKERS, default 1)")
     parser.add_argument(
         "--model",
         dest="models",
@@ -36,27 +41,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. Raises ModelError when the models cannot be served, OSError for a taken port."""
     from service import logs
-    from service.app import create_app
-    from service.server import Server, listen
+    from service.server import listen
     from service.settings import Settings
 
-    names = ("http_host", "http_port", "models", "allow_untrained", "log_level")
+    names = ("http_host", "http_port", "workers", "models", "allow_untrained", "log_level")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if "models" in given:
         given["models"] = tuple(given["models"])
     settings = Settings.from_environment(**given)
     logs.configure(settings.log_level)
+    with listen(settings.http_host, settings.http_port) as listener:
+        host, port = listener.getsockname()[:2]
+        logging.getLogger("pqa.service").info("listening", extra={"fields": {"host": host, "port": port}})
+        if settings.workers > 1:
+            from service.workers import Supervisor
+
+            Supervisor(settings, listener).run()
+        else:
+            _serve(settings, listener)
+    return 0
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    """One process, this one."""
+    from service.app import create_app
+    from service.server import Server
 
     def stop() -> None:
         server.should_exit = True
 
-    with listen(settings.http_host, settings.http_port) as listener:
-        app = create_app(settings, on_failure=stop)
-        server = Server(app, settings)
-        host, port = listener.getsockname()[:2]
-        logging.getLogger("pqa.service").info("listening", extra={"fields": {"host": host, "port": port}})
-        server.run(sockets=[listener])
+    app = create_app(settings, on_failure=stop)
+    server = Server(app, settings)
+    server.run(sockets=[listener])
     failure = app.state.service.failure
     if failure is not None:
         raise ModelError(failure)
-    return 0

@@ -21,7 +21,16 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    status: Literal["ok", "ready"]
+    status: Literal["ok"]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`workers_ready` of `workers` processes on this port can score pictures; the one that answers is among them."""
+
+    status: Literal["ready"]
+    workers: int
+    workers_ready: int
 
 
 @router.get("/models", summary="Models and what their files say about themselves", responses=problems("unavailable"))
@@ -40,12 +49,12 @@ async def healthz(request: Request) -> Health:
 
 
 @router.get("/readyz", summary="Can pictures be scored now", responses=problems("unavailable"))
-async def readyz(request: Request) -> Health:
+async def readyz(request: Request) -> Readiness:
     """200 once the models have scored a real portrait; 503 before that, while shutting down and after a death inside."""
     service = of(request)
     if (trouble := service.trouble) is not None:
         raise Problem("unavailable", trouble)
-    return Health("ready")
+    return Readiness("ready", service.settings.workers, max(1, service.workers_ready))
 
 
 @router.get(
@@ -55,4 +64,6 @@ async def readyz(request: Request) -> Health:
     responses={200: {"description": "All times in seconds", "content": {"text/plain": {}}}},
 )
 async def metrics(request: Request) -> Response:
-    return Response(of(request).metrics.render(), media_type=CONTENT_TYPE)
+    service = of(request)
+    service.note_health()
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE)

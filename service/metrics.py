@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -10,11 +14,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 # A series that only says when another one began doubles the count and answers no question here.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()
 
 
 class Metrics:
-    """The metrics of one app, in a registry of its own."""
+    """The metrics of one app, in a registry of its own. With several processes each counts in files that all can read."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,15 +45,21 @@ class Metrics:
             "pqa_responses", "Answers by status: 2xx, 4xx, 5xx", ["route", "status"], registry=self.registry
         )
         self.rejections = Counter("pqa_rejections", "Requests refused", ["reason"], registry=self.registry)
-        self.waiting = Gauge("pqa_pictures_in_work", "Pictures waiting or in work", registry=self.registry)
-        self.ready = Gauge("pqa_ready", "1 when /readyz answers 200", registry=self.registry)
-        self.model = Gauge(
-            "pqa_model_info",
-            "1 for each loaded model",
-            ["model", "version", "sha256", "provider"],
-            registry=self.registry,
+
+        def gauge(name: str, help: str, mode: Literal["livesum", "livemax"], *labels: str) -> Gauge:
+            return Gauge(name, help, labels, registry=self.registry, multiprocess_mode=mode)
+
+        self.waiting = gauge("pqa_pictures_in_work", "Pictures waiting or in work", "livesum")
+        self.ready = gauge("pqa_ready", "Processes that can score pictures", "livesum")
+        self.workers = gauge("pqa_workers", "Processes that there should be", "livemax")
+        self.model = gauge(
+            "pqa_model_info", "1 for each loaded model", "livemax", "model", "version", "sha256", "provider"
         )
 
     def render(self) -> bytes:
-        """The text that Prometheus scrapes."""
-        return generate_latest(self.registry)
+        """The text that Prometheus scrapes, over all processes."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)
+        return generate_latest(together)

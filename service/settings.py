@@ -36,12 +36,15 @@ class Settings:
 
     http_host: str = _row("127.0.0.1", "address to listen on; 0.0.0.0 inside a container")
     http_port: int = _row(8000, "port to listen on; 0 takes a free one", 0)
+    workers: int = _row(1, "processes on the port, each with models, queue, cache and limits of its own", 1)
     models: tuple[str, ...] = _row(("default",), "names or .onnx paths of the models to load, by commas; the first one "
                                    "answers requests that name none")  # fmt: skip
     models_dir: str = _row("", "folders with further .onnx files, separated like PATH")
     allow_untrained: bool = _row(False, "serve models that were exported without training")
     provider: str = _row("cpu", f"where models run: {' or '.join(PROVIDERS)}")
-    decode_threads: int = _row(0, "threads that decode pictures and find faces; 0: the processors at hand", 0)
+    decode_threads: int = _row(
+        0, "threads of a process that decode pictures and find faces; 0: its share of the processors", 0
+    )
     batch: int = _row(1, "pictures run together in the model; 1 keeps scores equal to the command line's to the last bit",
                       1)  # fmt: skip
     queue_pictures: int = _row(256, "pictures waiting or in work above which new requests get 429", 1)
@@ -106,7 +109,7 @@ class Settings:
 
     @property
     def decoders(self) -> int:
-        return self.decode_threads or available_cpus()
+        return self.decode_threads or max(1, available_cpus() // self.workers)
 
 
 def _variable(name: str) -> str:

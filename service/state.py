@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import Request
 
@@ -25,8 +25,9 @@ log = logging.getLogger("pqa.service")
 class Service:
     """Settings, threads, models and health of one app."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, board: Sequence[int] = ()) -> None:
         self.settings = settings
+        self._board = board
         self.metrics = Metrics()
         self.uploads = UploadMemory(int(settings.upload_memory_mib * MIB))
         self.pipeline = Pipeline(
@@ -35,7 +36,7 @@ class Service:
         self.draining = False
         self.failure: str | None = None
         self._models: LoadedModels | None = None
-        self.metrics.ready.set_function(lambda: 0.0 if self.trouble else 1.0)
+        self.metrics.workers.set(settings.workers)
 
     @property
     def trouble(self) -> str | None:
@@ -61,6 +62,22 @@ class Service:
     def broken(self) -> bool:
         """Whether only a restart can help."""
         return self.failure is not None or not self.pipeline.alive
+
+    @property
+    def broken_inside(self) -> bool:
+        """Whether the model thread died while pictures could be scored."""
+        return self._models is not None and not self.draining and not self.pipeline.alive
+
+    def note_health(self) -> bool:
+        """Whether pictures can be scored, told to the metrics too."""
+        ready = self.trouble is None
+        self.metrics.ready.set(ready)
+        return ready
+
+    @property
+    def workers_ready(self) -> int:
+        """Processes that can score, of `settings.workers`."""
+        return sum(map(bool, self._board)) if self._board else int(self.trouble is None)
 
     async def load(self, on_failure: Callable[[], None] | None = None) -> None:
         """Load and warm up without holding up the event loop. A failure is kept in `failure`, and told, never raised."""

@@ -1,0 +1,189 @@
+"""Several processes on one port: a supervisor starts, watches, replaces and ends them.
+
+All of them accept from one listening socket, so a connection that no process has taken waits for the next one that can. Each
+has models, threads, limits and cache of its own. A process that dies, or can no longer score, is replaced; its replacement
+takes connections only when its models are loaded. One that keeps dying ends the service.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+from prometheus_client import multiprocess
+
+from pqa.errors import ModelError
+from service import logs
+from service.app import create_app
+from service.server import Server
+from service.settings import Settings
+from service.state import Service
+
+__all__ = ["MULTIPROCESS", "Supervisor"]
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""Folder of the counts that all processes share; prometheus_client reads it when it is imported."""
+
+TICK_S = 0.2
+CANNOT_LOAD = 2
+"""Exit code of a process whose models cannot be served."""
+
+MOST_DEATHS = 8
+"""Deaths of one place in a row, none of its processes having lived for `STEADY_S`, after which the service ends."""
+
+STEADY_S = 60.0
+LONGEST_PAUSE_S = 30.0
+LATE_S = 5.0
+"""After the time for draining: until a process is killed."""
+
+log = logging.getLogger("pqa.service")
+
+
+@dataclass(slots=True)
+class Place:
+    """One of the `workers` processes, and those that were there before it."""
+
+    process: SpawnProcess | None = None
+    since: float = 0.0
+    deaths: int = 0
+    due: float = 0.0
+
+
+class Supervisor:
+    """Runs `settings.workers` processes on `listener` until SIGTERM or SIGINT. From the main thread only."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._context = multiprocessing.get_context("spawn")
+        self._board: MutableSequence[int] = self._context.Array("b", settings.workers, lock=False)
+        self._places = [Place() for _ in range(settings.workers)]
+        self._served = False
+        self._signals = 0
+        self._failure: str | None = None
+
+    def run(self) -> None:
+        """Raises ModelError when the models cannot be served or processes keep dying."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        signal.signal(signal.SIGHUP, self._pass_on)
+        with tempfile.TemporaryDirectory(prefix="pqa-metrics-") as folder:
+            os.environ[MULTIPROCESS] = folder
+            while not self._signals and self._failure is None:
+                self._start_missing()
+                self._tick()
+            self._stop()
+        if self._failure is not None:
+            raise ModelError(self._failure)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        for place in self._places:
+            if place.process is not None and place.process.is_alive() and place.process.pid is not None:
+                os.kill(place.process.pid, number)
+
+    def _start_missing(self) -> None:
+        for number, place in enumerate(self._places):
+            if place.process is not None or time.monotonic() < place.due:
+                continue
+            place.process = self._context.Process(
+                target=_work,
+                args=(self._settings, self._listener, self._board, number, self._served),
+                name=f"pqa-worker-{number}",
+            )
+            place.since = time.monotonic()
+            place.process.start()
+            log.info("worker started", extra={"fields": {"worker": number, "pid": place.process.pid}})
+
+    def _tick(self) -> None:
+        """Wait a moment for an end, and take note of it."""
+        wait([place.process.sentinel for place in self._places if place.process is not None], TICK_S)
+        self._served = self._served or any(self._board)
+        for number, place in enumerate(self._places):
+            process = place.process
+            if process is None or process.is_alive():
+                continue
+            code, place.process = process.exitcode, None
+            self._board[number] = 0
+            # Its gauges go, its counts stay.
+            multiprocess.mark_process_dead(process.pid)
+            if self._signals:
+                continue
+            log.error("worker ended", extra={"fields": {"worker": number, "pid": process.pid, "code": code}})
+            now = time.monotonic()
+            place.deaths = 1 if now - place.since > STEADY_S else place.deaths + 1
+            place.due = now + min(LONGEST_PAUSE_S, 2.0 ** (place.deaths - 1) - 1)
+            if code == CANNOT_LOAD and not self._served:
+                self._failure = "the models cannot be served; the log of the workers says why"
+            elif place.deaths >= MOST_DEATHS:
+                self._failure = f"worker {number} died {place.deaths} times in a row; the log says how"
+
+    def _stop(self) -> None:
+        """Let all processes drain; a further signal hurries them, and the late ones are killed."""
+        self._listener.close()
+        told = max(1, self._signals)
+        self._send(signal.SIGTERM)
+        deadline = time.monotonic() + self._settings.drain_notice_s + self._settings.drain_s + LATE_S
+        while any(place.process is not None for place in self._places):
+            if self._signals > told:
+                told = self._signals
+                self._send(signal.SIGTERM)
+            if time.monotonic() > deadline:
+                self._send(signal.SIGKILL)
+            self._signals = max(1, self._signals)
+            self._tick()
+
+
+def _work(
+    settings: Settings, listener: socket.socket, board: MutableSequence[int], number: int, replacement: bool
+) -> None:
+    """One process. A replacement loads its models before it takes connections."""
+    # Ctrl-C is for the supervisor, which then drains all.
+    os.setsid()
+    logs.configure(settings.log_level)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    app = create_app(settings, on_failure=stop, board=board, load_first=replacement)
+    server = Server(app, settings)
+    service: Service = app.state.service
+    broken = threading.Event()
+    watch = threading.Thread(
+        target=_watch, args=(service, server, board, number, broken), name="pqa-watch", daemon=True
+    )
+    watch.start()
+    server.run(sockets=[listener])
+    if service.failure is not None:
+        sys.exit(CANNOT_LOAD)
+    sys.exit(1 if broken.is_set() else 0)
+
+
+def _watch(service: Service, server: Server, board: MutableSequence[int], number: int, broken: threading.Event) -> None:
+    """Note on the board whether this process can score, end it when it cannot any more or when nobody supervises it."""
+    parent = multiprocessing.parent_process()
+    while parent is not None:
+        board[number] = service.note_health()
+        if service.broken_inside:
+            broken.set()
+            server.should_exit = True
+        if wait([parent.sentinel], TICK_S):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
