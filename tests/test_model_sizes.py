@@ -17,8 +17,9 @@ PUBLISHED = [
     ("liqe", "full", {}, 87_849_216 + 495 * 512),
 ]
 """Published or, for rq_net and monet, true counts of the published networks (their papers print 57.6 M, as a counter that
-skips attention weights gives, and 408 M); of liqe CLIP ViT-B/32's image tower and 495 sentences. `full_co` names 4 conditions in place of 50 scenes: 46 columns fewer in the scene
-network's first layer, 46 rows and biases in its last, 46 columns in the rescaler's first."""
+skips attention weights gives, and 408 M); of liqe, which prints none, CLIP ViT-B/32's image tower and 495 sentences.
+`full_co` names 4 conditions in place of 50 scenes: 46 columns fewer in the scene network's first layer, 46 rows and biases in
+its last, 46 columns in the rescaler's first."""
 
 
 @pytest.mark.parametrize(("name", "size", "changes", "expected"), PUBLISHED)
