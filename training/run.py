@@ -149,7 +149,7 @@ def fit(
         )
         for part in ("train", "choose")
     }
-    if vectors := _vectors(parts["train"].facts):
+    if start is None and (vectors := _vectors(parts["train"].facts)):
         model.standardise(vectors)
     last = out / LAST if machine.resume else None
     epoch, skip = place_in(last) if last else (0, 0)

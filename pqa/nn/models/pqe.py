@@ -56,8 +56,8 @@ SIZES: dict[str, PQEConfig] = {
         backbone_options={
             "img_size": 64,
             "embed_dim": 16,
-            "depths": (1, 1, 1, 1),
-            "num_heads": (1, 2, 4, 8),
+            "depths": (1, 1),
+            "num_heads": (1, 2),
             "window_size": 2,
         },
         clip_options={
