@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import inspect
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -106,6 +107,9 @@ def forget_traces(proto: onnx.ModelProto) -> None:
 def _graph(model: nn.Module, inputs: Mapping[str, Floats], outputs: Sequence[str]) -> onnx.ModelProto:
     """The graph of `model`, traced on `inputs` in their order; the size of their first axis stays free."""
     batch = torch.export.Dim("batch", min=1, max=4096)
+    shapes: tuple[Any, ...] = tuple({0: batch} for _ in inputs)
+    if any(one.kind is one.VAR_POSITIONAL for one in inspect.signature(model.forward).parameters.values()):
+        shapes = (shapes,)  # `*views` is one argument to torch
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -114,7 +118,7 @@ def _graph(model: nn.Module, inputs: Mapping[str, Floats], outputs: Sequence[str
             tuple(torch.from_numpy(np.asarray(values[:2])) for values in inputs.values()),
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            dynamic_shapes=shapes,
             dynamo=True,
             optimize=True,
             verbose=False,

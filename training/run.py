@@ -261,5 +261,5 @@ def _trainer(recipe: Recipe, out: Path, machine: Machine) -> lightning.Trainer:
             enable_model_summary=False,
             enable_progress_bar=machine.progress,
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, ImportError) as error:
         raise ConfigurationError(f"this machine cannot run it so: {error}") from error
