@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 import pqa
 from service import health, problems, rank
+from service.cors import Cors
 from service.limits import BodyLimit
 from service.middleware import Envelope
 from service.settings import Settings
@@ -35,7 +36,7 @@ def create_app(
     `on_failure` is called when they cannot be loaded; `app.state.service.failure` then says why. `board` tells which of
     several processes are ready. `load_first`: take no connections before the models are loaded.
     """
-    settings = settings or Settings.from_environment()
+    settings = settings or Settings.read()
     service = Service(settings, board)
 
     @asynccontextmanager
@@ -67,5 +68,7 @@ def create_app(
     app.include_router(health.router)
     problems.install(app)
     app.add_middleware(BodyLimit, limit=settings.max_request_bytes, pause_s=settings.receive_timeout_s)
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(Envelope, metrics=service.metrics)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pqa.errors import ModelError
@@ -16,8 +17,11 @@ __all__ = ["configure", "run"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command. Everything else is set by variables; docs/settings.md lists them."""
-    parser.epilog = "Every setting has a PQA_... variable, see docs/settings.md; these options win over theirs."
+    """Arguments of the command. Everything else is set by variables or a file; docs/settings.md lists them."""
+    parser.epilog = (
+        "Every setting has a line in FILE and a PQA_... variable, see docs/settings.md; variables win over the file, "
+        "these options over both."
+    )
     parser.add_argument("--host", dest="http_host", help="address to listen on (PQA_HTTP_HOST, default 127.0.0.1)")
     parser.add_argument(
         "--port", dest="http_port", type=int, help="port, 0 for a free one (PQA_HTTP_PORT, default 8000)"
@@ -35,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="serve models that were exported without training (PQA_ALLOW_UNTRAINED)",
     )
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="settings of a TOML file (PQA_SETTINGS_FILE)")
     parser.add_argument("--log-level", help="debug, info, warning or error (PQA_LOG_LEVEL, default info)")
 
 
@@ -48,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if "models" in given:
         given["models"] = tuple(given["models"])
-    settings = Settings.from_environment(**given)
+    settings = Settings.read(file=getattr(args, "settings", None), **given)
     logs.configure(settings.log_level)
     with listen(settings.http_host, settings.http_port) as listener:
         host, port = listener.getsockname()[:2]

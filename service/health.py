@@ -8,6 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service import access
 from service.metrics import CONTENT_TYPE
 from service.models import ModelList
 from service.problems import Problem
@@ -33,9 +34,14 @@ class Readiness:
     workers_ready: int
 
 
-@router.get("/models", summary="Models and what their files say about themselves", responses=problems("unavailable"))
+@router.get(
+    "/models",
+    summary="Models and what their files say about themselves",
+    responses=problems("unauthorised", "forbidden", "unavailable"),
+)
 async def models(request: Request) -> ModelList:
     """The loaded models first, the default one on top; then the other files of the store, damaged ones with the error."""
+    access.client(request)
     return of(request).models.listing
 
 

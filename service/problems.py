@@ -29,10 +29,13 @@ class Row:
     status: int
     title: str
     retry: bool = False
+    challenge: bool = False
 
 
 PROBLEMS: dict[str, Row] = {
     "malformed": Row(400, "The request cannot be parsed"),
+    "unauthorised": Row(401, "This service wants a key", challenge=True),
+    "forbidden": Row(403, "This key is not accepted"),
     "not-found": Row(404, "There is nothing at this address"),
     "method-not-allowed": Row(405, "This address does not take this method"),
     "slow-client": Row(408, "The request stopped arriving"),
@@ -48,7 +51,10 @@ PROBLEMS: dict[str, Row] = {
     "unavailable": Row(503, "The service is not ready", retry=True),
     "deadline": Row(504, "No picture was scored in time"),
 }
-"""Each `code` (the end of `type`, after `urn:pqa:problem:`) with its status and title; `retry` sets Retry-After."""
+"""Each `code` (the end of `type`, after `urn:pqa:problem:`) with its status and title.
+
+`retry` sets Retry-After, `challenge` sets WWW-Authenticate.
+"""
 
 _FRAMEWORK = {404: "not-found", 405: "method-not-allowed", 400: "malformed"}
 
@@ -95,6 +101,8 @@ def render(
     all_headers = dict(headers or {})
     if row.retry:
         all_headers["Retry-After"] = str(RETRY_AFTER_S)
+    if row.challenge:
+        all_headers["WWW-Authenticate"] = "Bearer"
     return Response(json.dumps(document), document["status"], all_headers, MEDIA_TYPE)
 
 

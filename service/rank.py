@@ -15,7 +15,7 @@ from starlette.responses import Response
 from pqa.runtime.assess import Outcome, answer, check_request, score_rows
 from pqa.runtime.predictor import Prediction, Predictor
 from pqa.types import SCHEMA_VERSION, Image, ModelInfo, Ranking, SceneMode, Score, Unscored, Warn
-from service import schema
+from service import access, schema
 from service.intake import Failure, Intake, rows
 from service.limits import too_large
 from service.multipart import PartReader
@@ -76,6 +76,7 @@ async def score(request: Request) -> Response:
 
 async def _respond(request: Request, document: Document, scene_mode: SceneMode) -> Response:
     service = of(request)
+    asking = access.client(request)
     service.admit()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     take = {"multipart/form-data": _take_multipart, "application/json": _take_json}.get(kind)
@@ -84,7 +85,7 @@ async def _respond(request: Request, document: Document, scene_mode: SceneMode) 
             "unsupported-media-type",
             f"expected multipart/form-data (files in the field 'images') or application/json, got {kind[:64] or 'none'!r}",
         )
-    with service.uploads.reserve(_share(request, service, kind)) as share:
+    with service.clients.place(asking), service.uploads.reserve(_share(request, service, kind)) as share:
         intake = Intake(service.pipeline, service.settings, share)
         try:
             predictor, options = await take(request, service, intake)

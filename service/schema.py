@@ -11,7 +11,8 @@ __all__ = ["problems", "scoring"]
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _SCORING_PROBLEMS = (
-    "malformed slow-client too-large unsupported-media-type nothing-scored busy model-failed unavailable deadline"
+    "malformed unauthorised forbidden slow-client too-large unsupported-media-type "
+    "nothing-scored busy model-failed unavailable deadline"
 )
 
 _FORM: dict[str, Any] = {

@@ -1,14 +1,16 @@
-"""Settings of the service: one frozen dataclass, read from the environment, every row documented in docs/settings.md.
+"""Settings of the service: one frozen dataclass, read from a file and the environment, every row in docs/settings.md.
 
 A variable `PQA_...` that no setting reads raises, with the nearest name: a misspelt limit must not go unnoticed. Left
-alone are the names that Kubernetes injects for a Service called `pqa` (`PQA_SERVICE_...`, `PQA_PORT...`); for the same
-reason no setting is called `PQA_PORT`.
+alone are the client's `PQA_CLIENT_KEY` and the names that Kubernetes injects for a Service called `pqa`
+(`PQA_SERVICE_...`, `PQA_PORT...`); for the same reason no setting is called `PQA_PORT`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +18,21 @@ from typing import Any
 
 from pqa.errors import ConfigurationError, unknown_key
 from pqa.runtime.session import PROVIDERS, available_cpus
+from pqa.typed import typed
 
 __all__ = ["MIB", "PREFIX", "Settings", "table"]
 
 PREFIX = "PQA_"
 MIB = 1024 * 1024
-_INJECTED = ("PQA_SERVICE_", "PQA_PORT_")
+FILE = "PQA_SETTINGS_FILE"
+_OTHERS = ("PQA_SERVICE_", "PQA_PORT_")
+KEY_LENGTH = 16
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def _row(default: Any, help: str, low: float | None = None) -> Any:
+def _row(default: Any, help: str, low: float | None = None, *, secret: bool = False) -> Any:
     """A setting with its line of documentation and, for a number, the smallest value that makes sense."""
-    return dataclasses.field(default=default, metadata={"help": help, "low": low})
+    return dataclasses.field(default=default, repr=not secret, metadata={"help": help, "low": low})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,16 @@ class Settings:
     drain_notice_s: float = _row(1.0, "after SIGTERM: time with /readyz at 503 before the port is closed", 0)
     drain_s: float = _row(25.0, "after that: time for requests in flight to finish", 0)
     cache_pictures: int = _row(4096, "predictions kept, so that JSON requests can name pictures by their sha256", 0)
+    api_keys: tuple[str, ...] = _row((), f"keys by commas, each of at least {KEY_LENGTH} characters, one of which clients "
+                                     "must send as `Authorization: Bearer KEY`; none: everybody may ask",
+                                     secret=True)  # fmt: skip
+    client_requests: int = _row(
+        64, "requests for scores that one key, or else one address, may have in work at once", 1
+    )
+    trusted_proxies: tuple[str, ...] = _row((), "addresses of proxies, by commas, whose X-Forwarded-For is believed")
+    cors_origins: tuple[str, ...] = _row(
+        (), "origins of web pages, by commas, that may read answers: https://example.org"
+    )
     log_level: str = _row("info", f"least level that is logged: {', '.join(LOG_LEVELS)}")
 
     def __post_init__(self) -> None:
@@ -76,15 +91,27 @@ class Settings:
             raise unknown_key(self.log_level, LOG_LEVELS, "value of PQA_LOG_LEVEL")
         if not self.models:
             raise ConfigurationError("PQA_MODELS must name at least one model, got none")
+        if short := sum(len(key) < KEY_LENGTH for key in self.api_keys):
+            raise ConfigurationError(f"PQA_API_KEYS: {short} keys are shorter than {KEY_LENGTH} characters")
+        for origin in self.cors_origins:
+            if not re.fullmatch(r"https?://[^/]+", origin):
+                raise ConfigurationError(
+                    f"PQA_CORS_ORIGINS: expected https://host or https://host:port, got {origin!r}"
+                )
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-        """Settings from variables; `overrides` (from the command line) win. Raises ConfigurationError."""
+    def read(cls, environ: Mapping[str, str] | None = None, *, file: Path | None = None, **overrides: Any) -> Settings:
+        """Settings of `file` (or of `PQA_SETTINGS_FILE`), then of variables, then `overrides`; each wins over the last.
+
+        Raises ConfigurationError for names that nothing reads and for values that are not taken.
+        """
         environ = os.environ if environ is None else environ
+        if file is None and environ.get(FILE):
+            file = Path(environ[FILE])
+        values = {} if file is None else _of_file(file)
         fields = {_variable(field.name): field for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {}
         for key, text in environ.items():
-            if not key.startswith(PREFIX) or key.startswith(_INJECTED) or key == "PQA_PORT":
+            if not key.startswith(PREFIX) or key.startswith(_OTHERS) or key in ("PQA_PORT", "PQA_CLIENT_KEY", FILE):
                 continue
             if key not in fields:
                 raise unknown_key(key, fields, "setting")
@@ -110,6 +137,19 @@ class Settings:
     @property
     def decoders(self) -> int:
         return self.decode_threads or max(1, available_cpus() // self.workers)
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file: `max_images = 100`, one a line, lists for what variables separate by commas."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: the settings cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        # Without what it says: it may quote a key.
+        raise ConfigurationError(f"{path}: expected TOML, one setting a line: max_images = 100") from error
+    settings = typed(Settings, raw, str(path))
+    return {name: getattr(settings, name) for name in raw}
 
 
 def _variable(name: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from fastapi import Request
 
 from pqa.errors import PqaError
+from service.access import Clients, Keys
 from service.limits import UploadMemory
 from service.metrics import Metrics
 from service.models import LoadedModels
@@ -29,6 +30,8 @@ class Service:
         self.settings = settings
         self._board = board
         self.metrics = Metrics()
+        self.keys = Keys(settings.api_keys)
+        self.clients = Clients(settings.client_requests)
         self.uploads = UploadMemory(int(settings.upload_memory_mib * MIB))
         self.pipeline = Pipeline(
             decoders=settings.decoders, batch=settings.batch, cache=settings.cache_pictures, metrics=self.metrics
