@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,7 +43,8 @@ class Readiness:
 async def models(request: Request) -> ModelList:
     """The loaded models first, the default one on top; then the other files of the store, damaged ones with the error."""
     access.client(request)
-    return of(request).models.listing
+    service = of(request)
+    return dataclasses.replace(service.models.listing, reload_error=service.reload_error)
 
 
 @router.get("/healthz", summary="Is the process alive", responses=problems("unavailable"))

@@ -37,5 +37,6 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
     # Its warnings quote the body.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)

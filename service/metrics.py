@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from pqa.runtime.store import Model
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -22,6 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._models: list[tuple[str, str, str, str]] = []
 
         def seconds(name: str, help: str, *labels: str) -> Histogram:
             return Histogram(name, help, labels, registry=self.registry, buckets=_SECONDS)
@@ -49,6 +55,7 @@ class Metrics:
         def gauge(name: str, help: str, mode: Literal["livesum", "livemax"], *labels: str) -> Gauge:
             return Gauge(name, help, labels, registry=self.registry, multiprocess_mode=mode)
 
+        self.reloads = Counter("pqa_reloads", "Reloads of the models", ["outcome"], registry=self.registry)
         self.waiting = gauge("pqa_pictures_in_work", "Pictures waiting or in work", "livesum")
         self.ready = gauge("pqa_ready", "Processes that can score pictures", "livesum")
         self.workers = gauge("pqa_workers", "Processes that there should be", "livemax")
@@ -56,10 +63,31 @@ class Metrics:
             "pqa_model_info", "1 for each loaded model", "livemax", "model", "version", "sha256", "provider"
         )
 
+    def note_models(self, models: Iterable[Model]) -> None:
+        """These are loaded now, and no others."""
+        for labels in self._models:
+            self.model.labels(*labels).set(0)
+        self._models = [(model.info.name, model.info.version, model.info.sha256, model.provider) for model in models]
+        for labels in self._models:
+            self.model.labels(*labels).set(1)
+
     def render(self) -> bytes:
         """The text that Prometheus scrapes, over all processes."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            return generate_latest(self.registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)
-        return generate_latest(together)
+        shown = CollectorRegistry()
+        shown.register(
+            _Shown(MultiProcessCollector(None) if "PROMETHEUS_MULTIPROC_DIR" in os.environ else self.registry)
+        )
+        return generate_latest(shown)
+
+
+class _Shown(Collector):
+    """All series but those of models that were replaced: what several processes count in files is never removed."""
+
+    def __init__(self, source: CollectorRegistry | MultiProcessCollector) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._source.collect():
+            if metric.name == "pqa_model_info":
+                metric.samples = [sample for sample in metric.samples if sample.value]
+            yield metric

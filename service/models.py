@@ -61,9 +61,13 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class ModelList:
-    """Every model file of the store: the loaded ones, the others, and the damaged ones with their error."""
+    """Every model file of the store: the loaded ones, the others, and the damaged ones with their error.
+
+    `reload_error`: why the last reload kept the models that were loaded before; null where it did not.
+    """
 
     models: tuple[ModelCard, ...]
+    reload_error: str | None = None
 
 
 class LoadedModels:

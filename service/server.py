@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import threading
 from types import FrameType
 
 import h11
@@ -50,7 +52,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """One process. The first SIGTERM or SIGINT drains, each further one hurries; the end is code 0."""
+    """One process. The first SIGTERM or SIGINT drains, each further one hurries; the end is code 0. SIGHUP reloads."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         super().__init__(
@@ -72,10 +74,23 @@ class Server(uvicorn.Server):
         self._notice_s = settings.drain_notice_s
         self._service: Service = app.state.service
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            self._loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
         await super().startup(sockets)
+
+    def reload(self) -> None:
+        """Load the models anew, as SIGHUP does. From any thread, once the server has started."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._begin_reload)
+
+    def _begin_reload(self) -> None:
+        task = asyncio.ensure_future(self._service.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Say on /readyz that the end is near, keep the port open for a moment, then let requests in flight finish.

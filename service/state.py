@@ -38,6 +38,8 @@ class Service:
         )
         self.draining = False
         self.failure: str | None = None
+        self.reload_error: str | None = None
+        self._loading = asyncio.Lock()
         self._models: LoadedModels | None = None
         self.metrics.workers.set(settings.workers)
 
@@ -84,25 +86,39 @@ class Service:
 
     async def load(self, on_failure: Callable[[], None] | None = None) -> None:
         """Load and warm up without holding up the event loop. A failure is kept in `failure`, and told, never raised."""
-        began = time.perf_counter()
-        try:
-            models = await asyncio.to_thread(LoadedModels.load, self.settings)
-        except PqaError as error:
-            self.failure = str(error)
-        except Exception as error:
-            log.exception("loading failed unexpectedly")
-            self.failure = f"{type(error).__name__}: {error}"
-        else:
-            for predictor in models.predictors.values():
-                info = predictor.model.info
-                self.metrics.model.labels(info.name, info.version, info.sha256, predictor.model.provider).set(1)
-            self._models = models
-            seconds = round(time.perf_counter() - began, 3)
-            log.info("ready", extra={"fields": {"models": list(models.predictors), "seconds": seconds}})
+        self.failure = await self._load()
+        if self.failure is None:
             return
         log.critical("models cannot be served: %s", self.failure)
         if on_failure is not None:
             on_failure()
+
+    async def reload(self) -> None:
+        """Load the files anew, warm them up and put them in place of the loaded models, which finish what they began.
+
+        On failure the loaded ones stay, and `reload_error` says why.
+        """
+        self.reload_error = await self._load()
+        self.metrics.reloads.labels("ok" if self.reload_error is None else "failed").inc()
+        if self.reload_error is not None:
+            log.error("reloading failed, the loaded models stay: %s", self.reload_error)
+
+    async def _load(self) -> str | None:
+        """Put newly loaded models in place; what went wrong, if anything."""
+        async with self._loading:
+            began = time.perf_counter()
+            try:
+                models = await asyncio.to_thread(LoadedModels.load, self.settings)
+            except PqaError as error:
+                return str(error)
+            except Exception as error:
+                log.exception("loading failed unexpectedly")
+                return f"{type(error).__name__}: {error}"
+            self.metrics.note_models(predictor.model for predictor in models.predictors.values())
+            self._models = models
+        seconds = round(time.perf_counter() - began, 3)
+        log.info("ready", extra={"fields": {"models": list(models.predictors), "seconds": seconds}})
+        return None
 
     def admit(self) -> None:
         """Turn a request for scores away at the door when it cannot be served now."""

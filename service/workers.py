@@ -157,6 +157,8 @@ def _work(
     """One process. A replacement loads its models before it takes connections."""
     # Ctrl-C is for the supervisor, which then drains all.
     os.setsid()
+    # Until the server handles it: a reload has nothing to do before the first load.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logs.configure(settings.log_level)
 
     def stop() -> None:
