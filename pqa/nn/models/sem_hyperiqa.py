@@ -11,6 +11,8 @@ Licence: Apache-2.0; the trunk's ImageNet weights are BSD-3-Clause.
 Differences from the paper:
 - test crops are five (see `hyperiqa`); posterior and unscaled score are averaged over them before rescaling, so that the
   scene network always reads one crop, as in the published parameter count;
+- first values are not published (the public initialiser fails on convolutions without bias): rescaling begins near the
+  identity;
 - where the rescaler wants a known scene and none is known, the most probable one is taken; so the variants keep the scene
   network. With a known scene, `score_by_scene` holds exactly the paper's score;
 - pooling a posterior over several shots of one scene mixes the scenes' scores linearly, while `score` rescales by the
@@ -91,12 +93,16 @@ class SceneHyperIqa(nn.Module, ABC):
             nn.ReLU(),
             nn.Linear(narrow, narrow),
             nn.ReLU(),
-            nn.Linear(narrow, 2 * len(config.attributes)),
+            last := nn.Linear(narrow, 2 * len(config.attributes)),
         )
         for layer in (*self.scene, *self.rescale):
             if isinstance(layer, nn.Linear):
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
+        # A q + b begins near q itself: gains drawn about zero would turn the order of half of the scenes.
+        gain, _ = last.bias.chunk(2)
+        nn.init.normal_(last.weight, std=0.01)
+        nn.init.ones_(gain)
 
     def forward(self, crops: Float[Tensor, "n *k 3 h w"]) -> tuple[Tensor, ...]:
         crops = as_crops(crops)
