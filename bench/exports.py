@@ -1,6 +1,6 @@
 """Every model exported, compared with torch on real portraits, and timed.
 
-    python -m bench.exports --proof DIR [--size full] [NAME ...]
+    python -m bench.exports --proof DIR [--size full] [--pictures N] [NAME ...]
     python -m bench.exports --table
 
 The first takes DIR's first portraits (`pqa export --proof`), one model a process so that its memory is given back, and
@@ -29,7 +29,7 @@ import torch
 
 from export.command import perturb, untrained_spec
 from export.onnx import export
-from export.proof import proof_views
+from export.proof import PORTRAITS, proof_views
 from pqa import nn
 from pqa.runtime.session import open_session
 
@@ -56,12 +56,12 @@ class Row:
     onnxruntime: str
 
 
-def measure(name: str, size: str, folder: Path) -> Row:
-    """Export one model to a temporary folder. Raises what `pqa export` raises."""
+def measure(name: str, size: str, folder: Path, pictures: int = PORTRAITS) -> Row:
+    """Export one model to a temporary folder, proved on the first `pictures`. Raises what `pqa export` raises."""
     torch.manual_seed(SEED)
     model = nn.build(name, size)
     spec = untrained_spec(model, name, size)
-    proof = proof_views(spec.views, detector=spec.detector, folder=folder)
+    proof = [view[:pictures] for view in proof_views(spec.views, detector=spec.detector, folder=folder)]
     scores = perturb(model, proof)
     with tempfile.TemporaryDirectory() as out:
         path = Path(out) / f"{name}.onnx"
@@ -135,6 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: every model")
     parser.add_argument("--proof", type=Path, metavar="DIR", help="folder of portraits")
     parser.add_argument("--size", default="full")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=PORTRAITS,
+        help="fewer of them, where a picture takes minutes (default: %(default)s)",
+    )
     parser.add_argument("--table", action="store_true", help="print the rows measured so far")
     options = parser.parse_args(arguments)
     if options.table == (options.proof is not None):
@@ -144,7 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     for name in options.names or sorted(nn.MODELS):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            row = pool.submit(measure, name, options.size, options.proof).result()
+            row = pool.submit(measure, name, options.size, options.proof, options.pictures).result()
         _keep(row)
         print(table([row]).splitlines()[-1], flush=True)
 

@@ -199,7 +199,7 @@ def devices(bench: Bench, seed: int) -> dict[str, float]:
     if bench.hidden is None:
         raise SystemExit("the part `devices` needs --hidden: pqa simulate ... --preset hidden")
     data = by_scene(read(bench.data), seed)
-    known, hidden = data.part("report"), list(read(bench.hidden).rows)
+    known, hidden = data.part("report"), list(sets.read(bench.hidden).rows)
     plain = replace(
         BASE, terms=(Term("huber"),), batches=Batches("plain", size=64), branch_weight=0.0, scene_weight=0.0
     )
@@ -211,7 +211,6 @@ def devices(bench: Bench, seed: int) -> dict[str, float]:
         "RQ-Net": (replace(BASE, model="rq_net", scene_weight=0.0, branch_weight=0.0), data),
         "scene_gate, regression": (replace(BASE, terms=(Term("huber"),)), data),
         f"scene_gate, {count // 4} of {count} devices": (BASE, by_scene(read(bench.data), seed, devices=count // 4)),
-        "scene_gate, random zoom": (replace(BASE, augment=Augment(draw=True, zoom=0.6)), data),
     }
     figures = {}
     for name, (recipe, rows) in runs.items():
