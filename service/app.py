@@ -51,6 +51,7 @@ def create_app(
             service.draining = True
             await loading
             await asyncio.to_thread(service.pipeline.close)
+            await asyncio.to_thread(service.traces.close)
 
     app = FastAPI(
         title="pqa",

@@ -34,6 +34,9 @@ class Metrics:
 
         self.queue = seconds("pqa_queue_seconds", "Time a picture waits for a decode thread")
         self.prepare = seconds("pqa_prepare_seconds", "Time to decode a picture, find faces, cut views and measure")
+        self.detect = seconds(
+            "pqa_detect_seconds", "Time to find the faces of a picture, a part of pqa_prepare_seconds"
+        )
         self.infer_queue = seconds("pqa_infer_queue_seconds", "Time a prepared picture waits for the model")
         self.infer = seconds("pqa_infer_seconds", "Time of one run of the model")
         self.request = seconds(

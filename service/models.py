@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,8 +80,11 @@ class LoadedModels:
         self.default = next(iter(predictors.values()))
 
     @classmethod
-    def load(cls, settings: Settings) -> LoadedModels:
-        """Open and warm up every model of the settings. Raises a PqaError for one that cannot be served."""
+    def load(cls, settings: Settings, watched: Callable[[Detector], Detector]) -> LoadedModels:
+        """Open and warm up every model of the settings, its face detector in the place that `watched` gives it.
+
+        Raises a PqaError for one that cannot be served.
+        """
         store = ModelStore(settings.folders, provider=settings.provider)
         limits = imaging.Limits(max_bytes=settings.max_file_bytes, max_pixels=int(settings.max_megapixels * 1_000_000))
         detectors: dict[str, Detector] = {}
@@ -89,7 +93,7 @@ class LoadedModels:
             model = store.load(name, allow_untrained=settings.allow_untrained)
             row = model.spec.detector
             if row not in detectors:
-                detectors[row] = load_detector(row)
+                detectors[row] = watched(load_detector(row))
             predictors[model.path.stem] = Predictor(model, limits=limits, detector=detectors[row])
         portrait = WARM_UP.read_bytes()
         for predictor in predictors.values():

@@ -15,13 +15,18 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from typing import Any
 
 from pqa.errors import InputError, ModelError
+from pqa.imaging import Source
+from pqa.runtime.detectors import Detector
 from pqa.runtime.predictor import Prediction, Predictor, Prepared
+from pqa.types import Face
 from service.cache import PredictionCache
 from service.metrics import Metrics
+from service.tracing import Traces
 
-__all__ = ["ModelThread", "Pipeline"]
+__all__ = ["ModelThread", "Pipeline", "WatchedDetector"]
 
 log = logging.getLogger("pqa.service")
 
@@ -29,9 +34,10 @@ log = logging.getLogger("pqa.service")
 class Job:
     """One picture on its way. Cancelling `future` drops it wherever it still waits."""
 
-    def __init__(self, predictor: Predictor, data: bytes | bytearray) -> None:
+    def __init__(self, predictor: Predictor, data: bytes | bytearray, trace: Any) -> None:
         self.predictor = predictor
         self.data = data
+        self.trace = trace
         self.prepared: Prepared | None = None
         self.since = time.perf_counter()
         self.future: Future[Prediction] = Future()
@@ -56,8 +62,9 @@ class Job:
 class ModelThread(threading.Thread):
     """Runs prepared pictures, up to `batch` of one model together."""
 
-    def __init__(self, batch: int, metrics: Metrics, cache: PredictionCache) -> None:
+    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: PredictionCache) -> None:
         super().__init__(name="pqa-model", daemon=True)
+        self._traces = traces
         self._batch = batch
         self._metrics = metrics
         self._cache = cache
@@ -113,6 +120,7 @@ class ModelThread(threading.Thread):
         for job in live:
             self._metrics.infer_queue.observe(job.waited())
         self._metrics.batch.observe(len(live))
+        began = time.time_ns()
         try:
             with self._metrics.infer.time():
                 predictions = live[0].predictor.infer([job.prepared for job in live if job.prepared is not None])
@@ -124,7 +132,9 @@ class ModelThread(threading.Thread):
             log.warning("the model failed on a picture: %s", error)
             live[0].finish(ModelError("the model failed on this picture"))
             return
+        ended = time.time_ns()
         for job, prediction in zip(live, predictions, strict=True):
+            self._traces.past("infer", job.trace, began, ended, batch=len(live))
             self._cache.put((job.predictor.model.info.sha256, prediction.facts.sha256), prediction)
             job.finish(prediction)
 
@@ -142,14 +152,28 @@ def _stopped() -> ModelError:
     return ModelError("the service stopped before this picture was run")
 
 
+class WatchedDetector:
+    """A face detector whose time is counted."""
+
+    def __init__(self, detector: Detector, metrics: Metrics, traces: Traces) -> None:
+        self._detector = detector
+        self._metrics = metrics
+        self._traces = traces
+
+    def detect(self, source: Source) -> tuple[Face, ...]:
+        with self._metrics.detect.time(), self._traces.span("detect"):
+            return self._detector.detect(source)
+
+
 class Pipeline:
     """Threads and cache of one service."""
 
-    def __init__(self, *, decoders: int, batch: int, cache: int, metrics: Metrics) -> None:
+    def __init__(self, *, decoders: int, batch: int, cache: int, metrics: Metrics, traces: Traces) -> None:
         self.cache = PredictionCache(cache)
         self._metrics = metrics
+        self._traces = traces
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="pqa-decode")
-        self._model = ModelThread(batch, metrics, self.cache)
+        self._model = ModelThread(batch, metrics, traces, self.cache)
         self._lock = threading.Lock()
         self._waiting = 0
 
@@ -168,7 +192,7 @@ class Pipeline:
 
     def submit(self, predictor: Predictor, data: bytes | bytearray) -> Future[Prediction]:
         """Score the bytes of one file alone. The future raises an InputError or a ModelError for a bad picture."""
-        job = Job(predictor, data)
+        job = Job(predictor, data, self._traces.here())
         self._count(1)
         job.future.add_done_callback(lambda _: self._count(-1))
         self._decoders.submit(self._prepare, job)
@@ -197,7 +221,7 @@ class Pipeline:
             job.finish(known)
             return
         try:
-            with self._metrics.prepare.time():
+            with self._metrics.prepare.time(), self._traces.span("prepare", job.trace, bytes=len(data)):
                 job.prepared = job.predictor.prepare(data)
         except (InputError, ModelError) as error:
             job.finish(error)

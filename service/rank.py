@@ -76,6 +76,11 @@ async def score(request: Request) -> Response:
 
 async def _respond(request: Request, document: Document, scene_mode: SceneMode) -> Response:
     service = of(request)
+    with service.traces.request(f"POST {request.url.path}", request.headers):
+        return await _answer(request, service, document, scene_mode)
+
+
+async def _answer(request: Request, service: Service, document: Document, scene_mode: SceneMode) -> Response:
     asking = access.client(request)
     service.admit()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -102,7 +107,8 @@ async def _respond(request: Request, document: Document, scene_mode: SceneMode) 
             await intake.cancel()
     items = rows(images, outcomes)
     _count(request, service, items)
-    body = await asyncio.to_thread(_encode, document, predictor, items, options.attribute, mode)
+    with service.traces.span("rank", pictures=len(items)):
+        body = await asyncio.to_thread(_encode, document, predictor, items, options.attribute, mode)
     return Response(body, media_type="application/json")
 
 

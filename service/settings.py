@@ -76,6 +76,8 @@ class Settings:
     cors_origins: tuple[str, ...] = _row(
         (), "origins of web pages, by commas, that may read answers: https://example.org"
     )
+    trace_endpoint: str = _row("", "where spans are sent, by OTLP over HTTP, as http://collector:4318/v1/traces; none: "
+                               "nothing is traced")  # fmt: skip
     log_level: str = _row("info", f"least level that is logged: {', '.join(LOG_LEVELS)}")
 
     def __post_init__(self) -> None:

@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from fastapi import Request
 
 from pqa.errors import PqaError
+from pqa.runtime.detectors import Detector
 from service.access import Clients, Keys
 from service.limits import UploadMemory
 from service.metrics import Metrics
 from service.models import LoadedModels
-from service.pipeline import Pipeline
+from service.pipeline import Pipeline, WatchedDetector
 from service.problems import Problem
 from service.settings import MIB, Settings
+from service.tracing import exporting
 
 __all__ = ["Service", "of"]
 
@@ -33,8 +35,13 @@ class Service:
         self.keys = Keys(settings.api_keys)
         self.clients = Clients(settings.client_requests)
         self.uploads = UploadMemory(int(settings.upload_memory_mib * MIB))
+        self.traces = exporting(settings.trace_endpoint)
         self.pipeline = Pipeline(
-            decoders=settings.decoders, batch=settings.batch, cache=settings.cache_pictures, metrics=self.metrics
+            decoders=settings.decoders,
+            batch=settings.batch,
+            cache=settings.cache_pictures,
+            metrics=self.metrics,
+            traces=self.traces,
         )
         self.draining = False
         self.failure: str | None = None
@@ -108,7 +115,7 @@ class Service:
         async with self._loading:
             began = time.perf_counter()
             try:
-                models = await asyncio.to_thread(LoadedModels.load, self.settings)
+                models = await asyncio.to_thread(LoadedModels.load, self.settings, self._watched)
             except PqaError as error:
                 return str(error)
             except Exception as error:
@@ -119,6 +126,9 @@ class Service:
         seconds = round(time.perf_counter() - began, 3)
         log.info("ready", extra={"fields": {"models": list(models.predictors), "seconds": seconds}})
         return None
+
+    def _watched(self, detector: Detector) -> Detector:
+        return WatchedDetector(detector, self.metrics, self.traces)
 
     def admit(self) -> None:
         """Turn a request for scores away at the door when it cannot be served now."""

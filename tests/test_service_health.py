@@ -61,9 +61,9 @@ def test_ready_only_when_a_real_portrait_was_scored(tiny_model: Path, monkeypatc
     go, scored = threading.Event(), []
     original = models.LoadedModels.load
 
-    def slow(settings: Settings) -> Any:
+    def slow(settings: Settings, watched: Any) -> Any:
         assert go.wait(20)
-        return original(settings)
+        return original(settings, watched)
 
     class Spy(models.Predictor):
         def infer(self, batch: Any) -> Any:
@@ -90,7 +90,7 @@ def test_nothing_is_reported_to_the_maker_of_the_runtime(tiny_model: Path, monke
     from service.models import LoadedModels
 
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
-    LoadedModels.load(Settings(models=(str(tiny_model),)))
+    LoadedModels.load(Settings(models=(str(tiny_model),)), lambda detector: detector)
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
@@ -138,6 +138,31 @@ def test_models_lists_the_loaded_the_others_and_the_damaged(tiny_model: Path, ma
     assert not cards["spare"]["loaded"]
     assert "bad.onnx" in cards["bad"]["error"]
     assert str(tmp_path) not in json.dumps(cards)
+
+
+def test_each_request_chooses_a_model_and_an_attribute(
+    tiny_model: Path, make_model: Any, astronaut: bytes, tmp_path: Path
+) -> None:
+    other = make_model(tmp_path / "other.onnx", name="other", attributes=("overall", "detail", "skin"))
+    files = [("images", ("a", astronaut))]
+    with serving(Settings(models=(str(tiny_model), str(other)))) as live:
+        cards = live.http.get("/models").json()["models"]
+        assert [(card["name"], card["default"]) for card in cards if card["loaded"]] == [
+            ("tiny", True),
+            ("other", False),
+        ]
+
+        def rank(**fields: str) -> Any:
+            return live.http.post("/rank", data=fields, files=files)
+
+        assert rank().json()["model"]["name"] == "tiny"
+        chosen = rank(model="other", attribute="skin").json()
+        assert (chosen["model"]["name"], chosen["attribute"]) == ("other", "skin")
+        row = chosen["groups"][0]["ranking"][0]
+        assert row["score"] == row["attributes"]["skin"]["score"]
+        assert row["score"] != row["attributes"]["overall"]["score"]
+        assert "did you mean 'skin'" in problem(rank(model="other", attribute="skim"), 422, "invalid-request")["detail"]
+        problem(rank(attribute="skin"), 422, "invalid-request")
 
 
 def test_a_full_queue_turns_requests_away_at_the_door(

@@ -18,6 +18,7 @@ from pqa.runtime.predictor import Facts, Prediction, Prepared
 from service.cache import PredictionCache
 from service.metrics import Metrics
 from service.pipeline import Pipeline
+from service.tracing import Traces
 
 
 class Scripted:
@@ -57,7 +58,7 @@ def predictor() -> Any:
 
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
-    pipeline = Pipeline(decoders=1, batch=4, cache=2, metrics=Metrics())
+    pipeline = Pipeline(decoders=1, batch=4, cache=2, metrics=Metrics(), traces=Traces())
     pipeline.start()
     yield pipeline
     pipeline.close()
