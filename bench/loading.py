@@ -91,9 +91,10 @@ def main() -> None:
     size = sum(row.path.stat().st_size for row in rows) / len(rows) / 2**20
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     print(
-        f"{recipe.model} ({recipe.size}), {len(rows)} pictures of {size:.2f} MiB on average, {recipe.batches.size} a "
-        f"step; the step takes {step:.1f} pictures/s ({device})\n\n| workers | pictures/s | of one's | of the step's |\n|---|---|---|---|"
+        f"{recipe.model} ({recipe.size}), {len(rows)} pictures of {size:.2f} MiB on average, {recipe.batches.size} a step; "
+        f"the step takes {step:.1f} pictures/s ({device})\n"
     )
+    print("| workers | pictures/s | of one's | of the step's |\n|---|---|---|---|")
     rates: dict[int, float] = {}
     for workers in args.workers:
         rates[workers] = _rate(_for_ever(recipe, division, model.views, workers), args.batches)

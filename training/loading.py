@@ -18,7 +18,7 @@ from training.pictures import Draws, Portraits
 from training.recipe import Batches, Recipe
 from training.samplers import BatchSampler, SceneGroups, ScenePairs, WeightedPictures, inverse_density
 
-__all__ = ["Division", "Loading", "divide", "sampler_of"]
+__all__ = ["Division", "Loading", "divide", "drawn", "sampler_of"]
 
 KEEP = 2**30
 """Bytes of cut views that the loaders of one part may keep in memory, all workers together."""
@@ -75,6 +75,42 @@ def _balanced(labels: Sequence[float], power: float) -> npt.NDArray[np.float64]:
     return weights
 
 
+def drawn(
+    recipe: Recipe,
+    division: Division,
+    views: Sequence[ViewSpec],
+    *,
+    workers: int,
+    epoch: int = 0,
+    skip: int = 0,
+    replica: int = 0,
+    replicas: int = 1,
+    pinned: bool = False,
+) -> DataLoader[object]:
+    """Batches of training pictures as the recipe draws them, from `skip` batches into `epoch` on."""
+    sampler = sampler_of(recipe.batches, division, recipe.seed, replica=replica, replicas=replicas)
+    return DataLoader(
+        _portraits(recipe, division, views, workers),
+        batch_sampler=Draws(sampler, epoch=epoch, skip=skip, replica=replica, replicas=replicas),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=pinned,
+    )
+
+
+def _portraits(recipe: Recipe, division: Division, views: Sequence[ViewSpec], workers: int) -> Portraits:
+    return Portraits(
+        division.rows,
+        division.facts,
+        views,
+        division.groups,
+        division.scenes,
+        recipe.augment,
+        seed=recipe.seed,
+        keep=KEEP // max(1, workers),
+    )
+
+
 class Loading(lightning.LightningDataModule):
     """Training pictures drawn at random with the training views, pictures to choose by at fixed places with the test views.
 
@@ -99,24 +135,22 @@ class Loading(lightning.LightningDataModule):
         self._workers, self._epoch, self._skip = workers, epoch, skip
 
     def train_dataloader(self) -> DataLoader[object]:
-        trainer, recipe = self._attached(), self._recipe
-        sampler = sampler_of(
-            recipe.batches, self._train, recipe.seed, replica=trainer.global_rank, replicas=trainer.world_size
-        )
-        pictures = self._portraits(self._train, self._train_views)
-        return DataLoader(
-            pictures,
-            batch_sampler=Draws(
-                sampler, epoch=self._epoch, skip=self._skip, replica=trainer.global_rank, replicas=trainer.world_size
-            ),
-            num_workers=self._workers,
-            persistent_workers=self._workers > 0,
-            pin_memory=_pinned(trainer),
+        trainer = self._attached()
+        return drawn(
+            self._recipe,
+            self._train,
+            self._train_views,
+            workers=self._workers,
+            epoch=self._epoch,
+            skip=self._skip,
+            replica=trainer.global_rank,
+            replicas=trainer.world_size,
+            pinned=_pinned(trainer),
         )
 
     def val_dataloader(self) -> DataLoader[object]:
         trainer = self._attached()
-        pictures = self._portraits(self._choose, self._test_views)
+        pictures = _portraits(self._recipe, self._choose, self._test_views, self._workers)
         share = range(trainer.global_rank, len(pictures), trainer.world_size)
         return DataLoader(
             Subset(pictures, share),
@@ -130,19 +164,6 @@ class Loading(lightning.LightningDataModule):
         if self.trainer is None:
             raise ConfigurationError("the loaders are made for a trainer; hand this module to Trainer.fit")
         return self.trainer
-
-    def _portraits(self, division: Division, views: Sequence[ViewSpec]) -> Portraits:
-        recipe = self._recipe
-        return Portraits(
-            division.rows,
-            division.facts,
-            views,
-            division.groups,
-            division.scenes,
-            recipe.augment,
-            seed=recipe.seed,
-            keep=KEEP // max(1, self._workers),
-        )
 
 
 def _pinned(trainer: lightning.Trainer) -> bool:
