@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from types import FrameType
+from typing import cast
 
 import h11
 import uvicorn
@@ -20,18 +21,69 @@ from service.state import Service
 __all__ = ["Protocol", "Server", "listen"]
 
 
+class Config(uvicorn.Config):
+    """uvicorn's, with the time that the head of a request may take."""
+
+    head_s: float
+
+
 class Protocol(H11Protocol):
-    """Answers bytes that are no HTTP with a problem document too."""
+    """Answers bytes that are no HTTP with a problem document too, and heads of requests that do not come to an end.
+
+    uvicorn itself would wait for a head for ever, and so hold the connections of clients that send none.
+    """
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._watch_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_timer()
 
     def send_400_response(self, msg: str) -> None:
-        problem = problems.Problem("malformed", f"this is no HTTP request: {msg}")
+        self._refuse(problems.Problem("malformed", f"this is no HTTP request: {msg}"))
+
+    def _watch_head(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_timer()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(cast(Config, self.config).head_s, self._no_head)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _no_head(self) -> None:
+        self._head_timer = None
+        if self.cycle is None or self.cycle.response_complete:
+            self._refuse(problems.Problem("slow-client", "the head of the request did not come to an end"))
+
+    def _refuse(self, problem: problems.Problem) -> None:
+        # In the middle of an answer, or before the first byte of a request, there is nothing to answer.
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or (
+            problem.status == 408 and not self.conn.trailing_data[0]
+        ):
+            self.transport.close()
+            return
         body = bytes(problems.render(problem, None).body)
         headers = [
             ("Content-Type", problems.MEDIA_TYPE),
             ("Content-Length", str(len(body))),
             ("Connection", "close"),
         ]
-        for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+        for event in (
+            h11.Response(status_code=problem.status, headers=headers),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
@@ -55,22 +107,22 @@ class Server(uvicorn.Server):
     """One process. The first SIGTERM or SIGINT drains, each further one hurries; the end is code 0. SIGHUP reloads."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=settings.http_host,
-                port=settings.http_port,
-                http=Protocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=int(settings.drain_s),
-            )
+        config = Config(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            http=Protocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_graceful_shutdown=int(settings.drain_s),
         )
+        config.head_s = settings.receive_timeout_s
+        super().__init__(config)
         self._notice_s = settings.drain_notice_s
         self._service: Service = app.state.service
         self._loop: asyncio.AbstractEventLoop | None = None

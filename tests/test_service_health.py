@@ -257,6 +257,24 @@ def test_what_is_no_http_gets_a_problem_too(live: Live) -> None:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "urn:pqa:problem:malformed"
 
 
+def test_a_head_that_does_not_come_to_an_end_is_given_up(tiny_model: Path) -> None:
+    with serving(Settings(models=(str(tiny_model),), receive_timeout_s=0.1)) as live:
+        answer = live.send(b"POST /rank HTTP/1.1\r\nHost: x\r\n")
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "urn:pqa:problem:slow-client"
+        assert live.send(b"") == b""
+        with socket.create_connection(("127.0.0.1", live.port), timeout=20) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while b'"ok"}' not in answer:
+                answer += connection.recv(65536)
+            connection.sendall(b"GET /hea")
+            while chunk := connection.recv(65536):
+                answer += chunk
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"HTTP/1.1 408" in answer
+
+
 def test_request_ids_come_back(live: Live) -> None:
     assert live.http.get("/healthz", headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
     assert live.http.get("/healthz").headers["x-request-id"] != live.http.get("/healthz").headers["x-request-id"]
