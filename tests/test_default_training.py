@@ -83,11 +83,12 @@ def test_nothing_of_the_report_part_is_faulted_and_groups_stay_whole(trained):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda text: text.replace("mos", "rating"), "missing columns"),
+        (lambda text: text.replace("mos", "rating"), "no column for the mean rating"),
         (lambda text: text.replace("001.png", "000.png"), "named more than once"),
         (lambda text: text.replace("001.png", "nowhere.png"), "1 of 60 pictures are missing"),
         (lambda text: text.replace("000.png,", "000.png,x"), "mos is no number"),
         (lambda text: text.replace("000.png,0", "000.png,7"), "from 0 to 1"),
+        (lambda text: text.replace(text.splitlines()[5], "004.png"), "line 6: expected 4 cells, got 1"),
     ],
 )
 def test_bad_tables_are_named(rated, tmp_path, change, says):

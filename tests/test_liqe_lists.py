@@ -7,8 +7,11 @@ import pytest
 from PIL import Image
 
 from pqa.data import sets
+from pqa.data.check import check
+from pqa.data.faces import copy_faces
 from pqa.data.sets import read
 from pqa.errors import DataError
+from pqa.types import Face
 
 LINES = {
     "train": "dst_imgs/awgn/geckos.AWGN.1.png\t0.971\twhite noise\tanimal\tinvalid\tinvalid\n",
@@ -98,3 +101,16 @@ def test_missing_and_empty_lists(tmp_path):
         read(tmp_path)
     with pytest.raises(DataError, match="liqe_lists"):
         read(tmp_path / "dst_imgs", "liqe_lists")
+
+
+def test_a_broken_picture_is_named_from_any_folder_of_the_set(tmp_path, monkeypatch):
+    (write(tmp_path / "CSIQ") / "dst_imgs/blur/family.BLUR.5.png").write_bytes(b"no picture")
+    monkeypatch.chdir(tmp_path)
+    for folder, place in (("CSIQ", ""), ("CSIQ/splits2/1", "../../")):
+        (finding,) = [each for each in check(Path(folder)).findings if each.code == "unreadable"]
+        assert finding.names[0].startswith(f"{place}dst_imgs/blur/family.BLUR.5.png (not a picture")
+
+
+def test_a_copy_of_the_faces_keeps_the_lists(tmp_path):
+    copy_faces(write(tmp_path / "a"), tmp_path / "b", lambda source: (Face((2, 2, 9, 9), (), 1.0),))
+    assert [row.path.is_file() for row in read(tmp_path / "b").rows] == [True] * 3

@@ -22,6 +22,7 @@ from pqa.data.duplicates import SIDE, duplicate_groups, thumbnail
 from pqa.data.labels import Split
 from pqa.data.parts import parts
 from pqa.data.rated import Rated, RatedSet
+from pqa.data.tables import read_table, some
 from pqa.errors import DataError, InputError
 
 __all__ = ["FILE", "Row", "mentions", "rated_set", "read"]
@@ -50,7 +51,7 @@ def read(folder: Path) -> list[Row]:
     rows = _rows(folder)
     lost = [row.path.name for row in rows if not row.path.is_file()]
     if lost:
-        raise DataError(f"{folder / 'images'}: {len(lost)} of {len(rows)} pictures are missing, first {lost[:3]}")
+        raise DataError(f"{folder / 'images'}: {len(lost)} of {len(rows)} pictures are missing, first {some(lost, 3)}")
     return rows
 
 
@@ -102,26 +103,17 @@ def _look(path: Path) -> npt.NDArray[np.float32]:
 
 
 def _rows(folder: Path) -> list[Row]:
-    table = folder / FILE
-    if not table.is_file():
+    if not (folder / FILE).is_file():
         raise DataError(f"{folder}: expected train.csv and images/ (BIQ2021's training split), found no train.csv")
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
-        if missing:
-            raise DataError(f"{table}: missing columns {missing}; expected {list(COLUMNS)}, got {reader.fieldnames}")
-        rows = [_row(folder, line, reader.line_num) for line in reader]
-    names = [row.path.name for row in rows]
-    if len(set(names)) != len(names):
-        raise DataError(f"{table}: {len(names) - len(set(names))} pictures are named more than once")
-    return rows
-
-
-def _row(folder: Path, line: dict[str, str], number: int) -> Row:
-    try:
-        mos = float(line["mos"])
-    except ValueError as error:
-        raise DataError(f"{folder / FILE}, line {number}: mos is no number: {line['mos']!r}") from error
-    if not 0.0 <= mos <= 1.0:
-        raise DataError(f"{folder / FILE}, line {number}: expected a mos from 0 to 1, got {mos}")
-    return Row(folder / "images" / line["image"], mos, line["subset"], line["portrait"] == "1")
+    table = read_table(folder / FILE)
+    images, subsets, portraits = (table.columns[table.need((name,), name)] for name in ("image", "subset", "portrait"))
+    values = table.numbers(table.need(("mos",), "the mean rating"))
+    outside = [image for image, mos in zip(images, values, strict=True) if not 0.0 <= mos <= 1.0]
+    if outside:
+        raise DataError(f"{table.path}: expected a mos from 0 to 1, {len(outside)} are outside or empty: {some(outside)}")
+    if len(set(images)) != len(images):
+        raise DataError(f"{table.path}: {len(images) - len(set(images))} pictures are named more than once")
+    return [
+        Row(folder / "images" / image, float(mos), subset, portrait == "1")
+        for image, mos, subset, portrait in zip(images, values, subsets, portraits, strict=True)
+    ]

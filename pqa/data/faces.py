@@ -28,7 +28,7 @@ from pqa.types import Face
 
 __all__ = ["Copied", "copy_faces", "face_only"]
 
-LABELS = frozenset({".csv", ".mat"})
+LABELS = frozenset({".csv", ".mat", ".txt"})
 
 Detect = Callable[[imaging.Source], tuple[Face, ...]]
 
