@@ -4,8 +4,9 @@
 
 Published on the scene split: SRCC 0.849, PLCC 0.866, KRCC 0.667, challenge score 0.779 (NTIRE 2024 survey).
 
-As there: random-resized crops of 384, rotation, AdamW 2e-5. Not published, chosen: 32 pairs a step, crops of half to all of the
-picture's area, rotation up to 10 degrees, 30 epochs at a constant rate.
+As there: random-resized crops of 384, rotation, AdamW 2e-5. Not published, chosen: 32 pairs a step, a random square of 384 in
+a crop of half to all of the picture's area, rotation up to 10 degrees, half of the draws mirrored, decay 1e-2, 30 epochs at a
+constant rate.
 """
 
 from training.recipe import Augment, Batches, Optimiser, Recipe, Schedule, Term

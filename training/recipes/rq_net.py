@@ -3,7 +3,8 @@
     pqa train --recipe rq_net --data KONIQ --data SPAQ --data LIVEW --set batches.scenes=3 --set batches.size=96 \\
         --out runs/general
     pqa data faces PIQ23 PIQ23-FACE
-    pqa train --recipe rq_net --data PIQ23-FACE --attribute overall --attribute detail --attribute exposure --out runs/portrait
+    pqa train --recipe rq_net --data PIQ23-FACE --allow-missing --attribute overall --attribute detail --attribute exposure \\
+        --out runs/portrait
     pqa train --recipe rq_net --data PIQ23 --bag 4 --start runs/general/rq_net.safetensors \\
         --start runs/portrait/rq_net.safetensors --out runs/rq_net
 
