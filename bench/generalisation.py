@@ -8,7 +8,6 @@ pictures that took no part: `loss`, `face`, `rescaling`, `devices`. A seed draws
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +56,6 @@ class Bench:
     data: Path
     faces: Path | None
     hidden: Path | None
-    seeds: int
     epochs: int
     cache: Path
 
@@ -78,7 +76,7 @@ def by_scene(data: Gathered, seed: int, *, devices: int = 0) -> Gathered:
 
     rows = [replace(row, part=part(row)) for row in data.rows]
     kept = [row for row in rows if not devices or row.part == "report" or row.device in cameras]
-    return dataclasses.replace(data, rows=tuple(kept))
+    return replace(data, rows=tuple(kept))
 
 
 def within_scenes(data: Gathered, seed: int) -> Gathered:
@@ -86,7 +84,7 @@ def within_scenes(data: Gathered, seed: int) -> Gathered:
     rng = np.random.default_rng((seed, 2))
     places = rng.permutation(len(data.rows)) / len(data.rows)
     parts: list[Part] = ["train" if p < 0.7 else "choose" if p < 0.8 else "report" for p in places]
-    return dataclasses.replace(data, rows=tuple(replace(r, part=p) for r, p in zip(data.rows, parts, strict=True)))
+    return replace(data, rows=tuple(replace(r, part=p) for r, p in zip(data.rows, parts, strict=True)))
 
 
 def warped(data: Gathered, seed: int) -> Gathered:
@@ -99,7 +97,7 @@ def warped(data: Gathered, seed: int) -> Gathered:
         replace(row, labels=tuple(gain[row.scene] * label + shift[row.scene] for label in row.labels))
         for row in data.rows
     ]
-    return dataclasses.replace(data, rows=tuple(rows))
+    return replace(data, rows=tuple(rows))
 
 
 def train(bench: Bench, recipe: Recipe, data: Gathered, seed: int) -> Fitted:
@@ -160,7 +158,9 @@ def face(bench: Bench, seed: int) -> dict[str, float]:
         "both branches": srcc(report, seen["score"][:, 0]),
         "its face branch alone": srcc(report, seen["branches"][:, 1]),
         "its global branch alone": srcc(report, seen["branches"][:, 0]),
-        "the same model shown no face": srcc(report, outputs(bench, blind, report, faces=False)["score"][:, 0]),
+        "trained with faces, without branch losses, shown none": srcc(
+            report, outputs(bench, blind, report, faces=False)["score"][:, 0]
+        ),
     }
 
 
@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True, help="where faces are kept")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Bench(args.data, args.faces, args.hidden, args.seeds, args.epochs, args.cache)
+    bench = Bench(args.data, args.faces, args.hidden, args.epochs, args.cache)
     question = PARTS[args.part]
     found = []
     for seed in range(args.seeds):
