@@ -14,8 +14,8 @@ from pqa.cli.main import main
 from pqa.data import biq2021
 from pqa.data.assets import ASTRONAUT
 from pqa.errors import DataError
-from training.default.cache import Cache
 from training.calibrate import calibrate
+from training.default.cache import Cache
 from training.default.conditions import CONDITIONS, conditions
 
 

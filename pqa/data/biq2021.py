@@ -110,7 +110,9 @@ def _rows(folder: Path) -> list[Row]:
     values = table.numbers(table.need(("mos",), "the mean rating"))
     outside = [image for image, mos in zip(images, values, strict=True) if not 0.0 <= mos <= 1.0]
     if outside:
-        raise DataError(f"{table.path}: expected a mos from 0 to 1, {len(outside)} are outside or empty: {some(outside)}")
+        raise DataError(
+            f"{table.path}: expected a mos from 0 to 1, {len(outside)} are outside or empty: {some(outside)}"
+        )
     if len(set(images)) != len(images):
         raise DataError(f"{table.path}: {len(images) - len(set(images))} pictures are named more than once")
     return [

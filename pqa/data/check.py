@@ -159,7 +159,9 @@ def _of_labels(found: RatedSet) -> list[Finding]:
 def _of_files(folder: Path, looks: Sequence[_Look]) -> list[Finding]:
     findings = []
     # The pictures of a division of lists lie above its folder.
-    broken = tuple(f"{Path(os.path.relpath(look.path, folder)).as_posix()} ({look.error})" for look in looks if look.error)
+    broken = tuple(
+        f"{Path(os.path.relpath(look.path, folder)).as_posix()} ({look.error})" for look in looks if look.error
+    )
     if broken:
         findings.append(Finding("unreadable", f"{len(broken)} of {len(looks)} files cannot be decoded", broken))
     same: dict[str, dict[str, None]] = defaultdict(dict)

@@ -32,10 +32,10 @@ DARKEST_FACE, BRIGHTEST_FACE = 0.09, 0.42
 class Condition:
     """A kind of scene, each quantity drawn from its (low, high).
 
-    `share` of the scenes (of PIQ23's fifty: .28, .16, .22, .34; night is a little more frequent here); `lux` on the face, drawn in its logarithm; `red`, `blue` colour of the light
-    in stops against green; `level` stops by which a good picture shows it darker than by day; `falloff` stops that the light
-    loses away from the face (below 0: the surround is brighter); `tilt` stops from one side of the frame to the other;
-    `stretch` of the highlights: white becomes 1 + stretch.
+    `share` of the scenes (of PIQ23's fifty: .28, .16, .22, .34; night is a little more frequent here); `lux` on the face,
+    drawn in its logarithm; `red`, `blue` colour of the light in stops against green; `level` stops by which a good picture
+    shows it darker than by day; `falloff` stops that the light loses away from the face (below 0: the surround is brighter);
+    `tilt` stops from one side of the frame to the other; `stretch` of the highlights: white becomes 1 + stretch.
     """
 
     share: float
