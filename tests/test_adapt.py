@@ -134,6 +134,14 @@ def test_too_few_pictures_are_refused(studio, shipped, tmp_path):
         rows_of(studio, None, ("overall",), "beach")
 
 
+def test_the_model_itself_is_never_overwritten(studio, tiny_model, tmp_path):
+    before = tiny_model.read_bytes()
+    (tmp_path / "link").symlink_to(tiny_model.parent)
+    with pytest.raises(ConfigurationError, match="is the model itself"):
+        adapt(tiny_model, "studio", [], tmp_path / "link" / tiny_model.name)
+    assert tiny_model.read_bytes() == before
+
+
 def test_the_command_adapts(studio, shipped, tmp_path, capsys):
     arguments = ["train", "--adapt", str(shipped), "--scene", "studio", "--data", str(studio), "--out", str(tmp_path)]
     assert main(arguments) == 0

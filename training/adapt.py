@@ -74,8 +74,10 @@ def adapt(model: Path, scene: str, rows: Sequence[Rated], out: Path) -> Adapted:
 
     Labels are those of the model's attributes, in its order (NaN where there is none); an attribute without labels keeps the
     model's score. Raises DataError for fewer than LEAST usable pictures, ConfigurationError for a model that has scenes
-    without a score for each.
+    without a score for each, and for an `out` that would overwrite the model.
     """
+    if out.resolve() == model.resolve():
+        raise ConfigurationError(f"{out}: is the model itself, which stays as it is; name another folder")
     assessor = pqa.load(model, limits=LIMITS)
     spec = assessor.predictor.spec
     if spec.scenes and "score_by_scene" not in {node.name for node in assessor.predictor.model.session.get_outputs()}:
