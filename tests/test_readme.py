@@ -1,5 +1,6 @@
 """README's commands and example are run as they stand, so that prose cannot drift from the program."""
 
+import argparse
 import re
 import shlex
 from pathlib import Path
@@ -8,13 +9,16 @@ import pytest
 
 from bench import models as bench_models
 from pqa import imaging
+from pqa.cli import data, simulate
 from pqa.cli.main import main
 from pqa.data import published
 from pqa.data.assets import ASTRONAUT
 from pqa.data.camera import variants
+from training import command as train
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONFIGURE = {"data": data.configure, "simulate": simulate.configure, "train": train.configure}
 
 
 @pytest.fixture
@@ -78,8 +82,17 @@ def test_make_targets_exist(name):
     assert re.search(rf"^{name.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+@pytest.mark.parametrize("line", commands("pqa data") + commands("pqa simulate") + commands("pqa train"))
+def test_lines_on_data_and_training_name_real_options(line):
+    name, *arguments = shlex.split(line)[1:]
+    parser = argparse.ArgumentParser()
+    CONFIGURE[name](parser)
+    parser.parse_args(arguments)
+
+
 @pytest.mark.parametrize(
-    "command", ["rank", "score", "models", "demo", "serve", "evaluate", "scale", "train", "export"]
+    "command",
+    ["rank", "score", "models", "demo", "serve", "evaluate", "scale", "data", "simulate", "train", "export"],
 )
 def test_every_command_helps(command, capsys):
     assert main([command, "--help"]) == 0
