@@ -14,7 +14,13 @@ from training.recipe import changed
 from training.recipes import RECIPES, smoke
 from training.run import Machine, build_models, fit
 
-SETTINGS = ["average.kind=none", "optimiser.kind=sgd", "optimiser.rate=0.01", "schedule.kind=constant", "batches.size=12"]
+SETTINGS = [
+    "average.kind=none",
+    "optimiser.kind=sgd",
+    "optimiser.rate=0.01",
+    "schedule.kind=constant",
+    "batches.size=12",
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,17 @@ def test_two_processes_make_the_steps_of_one(portraits, tmp_path):
     recipe = changed(smoke(RECIPES["rq_net"]), SETTINGS)
     data = few(gather([read(portraits)]))
     fit(recipe, data, tmp_path / "one", Machine("cpu", cache=tmp_path / "cache"))
-    given = ["--recipe", "rq_net", "--data", portraits, "--cache", tmp_path / "cache", "--out", tmp_path / "two", "--smoke"]
+    given = [
+        "--recipe",
+        "rq_net",
+        "--data",
+        portraits,
+        "--cache",
+        tmp_path / "cache",
+        "--out",
+        tmp_path / "two",
+        "--smoke",
+    ]
     more = ["--devices", "2", "--accelerator", "cpu", *(f"--set={setting}" for setting in SETTINGS)]
     command = [sys.executable, "-m", "pqa", "train", *map(str, given), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
