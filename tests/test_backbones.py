@@ -183,3 +183,17 @@ def test_sizes_are_four_bytes_a_parameter(name):
         else:
             module = timm.create_model(name, num_classes=timm.get_pretrained_cfg(name).num_classes)
     assert WEIGHTS[name].megabytes == round(4 * sum(p.numel() for p in module.parameters()) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (lambda: backbones.trunk("resnet50.tv_in1k", {"chanels": (8, 8, 8, 8)}), "resnet50.tv_in1k .*'chanels'"),
+        (lambda: backbones.clip("ViT-B-16-quickgelu", {"vision_cfg": {"layer": 2}}), "ViT-B-16-quickgelu .*'layer'"),
+        (lambda: backbones.feature_trunk("resnet50.tv_in1k", RESNET, (1, 5)), "tap of ResNet must be 0 to 4, got 5"),
+        (lambda: backbones.clip_blocks("ViT-B-16-quickgelu", CLIP, (0, 3)), "tap of .* must be 0 to 2, got 3"),
+    ],
+)
+def test_options_and_taps_that_a_trunk_lacks_are_named(build, says):
+    with pytest.raises(ConfigurationError, match=says):
+        build()

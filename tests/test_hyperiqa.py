@@ -204,3 +204,8 @@ def test_shapes_that_cannot_be_are_refused(changes, says):
 def test_top_is_bounded_by_the_scenes():
     with pytest.raises(ConfigurationError, match="top must be 0 to 3"):
         nn.build("fhiqa", "tiny", top=4)
+
+
+def test_an_unknown_way_of_rescaling_offers_the_nearest():
+    with pytest.raises(ConfigurationError, match="unknown rescaling 'knwon'; did you mean 'known'"):
+        nn.build("sem_hyperiqa", "tiny", rescaling="knwon")

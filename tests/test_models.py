@@ -1,5 +1,6 @@
 """The contract of every row of MODELS, at size tiny: shapes, independence, gradients, round trips, export and ranking."""
 
+import dataclasses
 import socket
 from pathlib import Path
 
@@ -189,6 +190,22 @@ def test_unknown_keys_and_sizes_offer_the_nearest(name):
         nn.build(name, "tinny")
     with pytest.raises(ConfigurationError, match="did you mean 'attributes'"):
         nn.build(name, "tiny", atributes=("overall",))
+
+
+@EVERY
+def test_every_configuration_key_can_be_changed(name):
+    """No key of a configuration is hidden by an argument of `build`."""
+    config = nn.MODELS[name].sizes["tiny"]
+    changes = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    assert nn.build(name, "tiny", **changes).config == config
+
+
+@EVERY
+def test_attributes_and_scenes_are_not_emptied(name):
+    for key in ("attributes", "scenes"):
+        if getattr(nn.MODELS[name].sizes["tiny"], key):
+            with pytest.raises(ConfigurationError, match=f"{name} needs the names of its {key}, got none"):
+                nn.build(name, "tiny", **{key: ()})
 
 
 SCENES = pytest.mark.parametrize("name", [name for name in sorted(nn.MODELS) if nn.MODELS[name].sizes["tiny"].scenes])

@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+import timm
 import torch
 from torch.nn import functional as F
 
@@ -44,6 +45,27 @@ def test_the_two_attentions_have_the_stated_widths(full):
     assert len(full.fusion.spatial) == 5
     assert full.fusion.over_positions.query.weight.shape == (3840, 3840)
     assert full.fusion.over_channels.query.weight.shape == (2880, 2880)
+
+
+def test_pixels_are_normalised_as_the_weights_of_its_trunk_want(full):
+    (view,) = full.views
+    wanted = timm.get_pretrained_cfg(full.config.backbone)
+    assert (view.mean, view.std) == (wanted.mean, wanted.std) == ((0.5,) * 3, (0.5,) * 3)
+
+
+def test_the_maps_are_those_of_blocks_3_6_9_and_12(full):
+    assert full.config.blocks == (3, 6, 9, 12)
+    torch.manual_seed(0)
+    options = nn.MODELS["monet"].sizes["tiny"].backbone_options | {"depth": 12}
+    model = nn.build("monet", "tiny", backbone_options=options, blocks=full.config.blocks).eval()
+    seen = []
+    for block in model.trunk.network.blocks:
+        block.register_forward_hook(lambda _module, _inputs, tokens: seen.append(tokens))
+    with torch.no_grad():
+        maps = model.trunk(torch.randn(1, 3, 64, 64))
+    assert len(seen) == 12
+    for got, block in zip(maps, (3, 6, 9, 12), strict=True):
+        torch.testing.assert_close(got.flatten(2).transpose(1, 2), seen[block - 1][:, 1:])
 
 
 def test_one_rater_at_full_width_is_as_large_as_reckoned(full):

@@ -17,8 +17,8 @@ __all__ = ["MODELS", "build"]
 def build(name: str, size: str = "full", pretrained: bool = False, **changes: Any) -> nn.Module:
     """Build a model of the table `MODELS`; `changes` replace single keys of the size's configuration.
 
-    Raises ConfigurationError for an unknown model, size or key, with the nearest name. So does calling the model with
-    tensors that are not its views.
+    Raises ConfigurationError for an unknown model, size or key, with the nearest name, and for values of which no model can
+    be made. So does calling the model with tensors that are not its views.
     """
     if name not in MODELS:
         raise unknown_key(name, MODELS, "model")
@@ -30,7 +30,11 @@ def build(name: str, size: str = "full", pretrained: bool = False, **changes: An
     for key in changes:
         if key not in known:
             raise unknown_key(key, known, f"configuration key of {name}")
-    model = row.build(dataclasses.replace(config, **changes), pretrained=pretrained)
+    changed = dataclasses.replace(config, **changes)
+    for key in ("attributes", "scenes"):
+        if getattr(config, key) and not getattr(changed, key):
+            raise ConfigurationError(f"{name} needs the names of its {key}, got none")
+    model = row.build(changed, pretrained=pretrained)
     model.register_forward_pre_hook(_check_views)
     return model
 

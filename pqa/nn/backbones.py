@@ -7,9 +7,9 @@ are read as safetensors and must fit to the last tensor. Nothing else touches th
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,7 @@ def trunk(name: str, options: dict[str, Any], *, pretrained: bool = False) -> tu
 def tap_width(network: Any, tap: int) -> int:
     """Channels of the map that a `trunk` has after `tap`. Raises ConfigurationError where it has no such tap."""
     stages = list(network.feature_info)
-    if not 0 <= tap < len(stages):
-        raise ConfigurationError(f"a tap of {type(network).__name__} must be 0 to {len(stages) - 1}, got {tap}")
+    _check_taps(type(network).__name__, [tap], len(stages))
     return int(stages[tap]["num_chs"])
 
 
@@ -71,6 +70,7 @@ class FeatureTrunk(nn.Module):
 
     def __init__(self, network: Any, taps: Sequence[int]) -> None:
         super().__init__()
+        _check_taps(type(network).__name__, taps, len(network.feature_info))
         network.prune_intermediate_layers(list(taps), prune_norm=True, prune_head=True)
         self.network = network
         self.taps = list(taps)
@@ -116,6 +116,7 @@ class BlockTrunk(nn.Module):
 
     def __init__(self, tower: Any, taps: Sequence[int]) -> None:
         super().__init__()
+        _check_taps(type(tower).__name__, taps, len(tower.transformer.resblocks))
         tower.prune_intermediate_layers(list(taps), prune_norm=True, prune_head=True)
         self.tower = tower
         self.taps = list(taps)
@@ -146,15 +147,17 @@ def clip(name: str, options: dict[str, Any], *, pretrained: bool = False, weight
     config = open_clip.get_model_config(name)
     if config is None:
         raise unknown_key(name, open_clip.list_models(), "CLIP model")
-    build = functools.partial(open_clip.CLIP, **_merged(config, options))
+    values = _merged(config, options)
     if not pretrained:
-        return build()
+        with _given(options, name):
+            return open_clip.CLIP(**values)
     key = weights or f"{name}.openai"
     if key not in WEIGHTS:
         raise unknown_key(key, WEIGHTS, "weights")
 
     def load(tensors: dict[str, Tensor]) -> Any:
-        module = build()
+        with _given(options, name):
+            module = open_clip.CLIP(**values)
         module.load_state_dict(tensors)
         return module
 
@@ -205,18 +208,35 @@ def _timm(name: str, options: dict[str, Any], *, pretrained: bool) -> Any:
     if not timm.is_model(name):
         raise unknown_key(name, timm.list_models(), "timm model")
     if not pretrained:
-        return timm.create_model(name, pretrained=False, num_classes=0, **options)
+        with _given(options, name):
+            return timm.create_model(name, pretrained=False, num_classes=0, **options)
 
     def load(tensors: dict[str, Tensor]) -> Any:
         # Built with the classifier of the file, since timm is strict about missing tensors only then.
         classes, overlay = _facts(name).num_classes, {"state_dict": tensors}
-        module: Any = timm.create_model(
-            name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **options
-        )
+        with _given(options, name):
+            module: Any = timm.create_model(
+                name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **options
+            )
         module.reset_classifier(0)
         return module
 
     return _load(load, _timm_weight(name))
+
+
+@contextlib.contextmanager
+def _given(options: dict[str, Any], network: str) -> Iterator[None]:
+    """Raises ConfigurationError where the library that builds the network does not know one of its options."""
+    try:
+        yield
+    except TypeError as error:
+        raise ConfigurationError(f"{network} cannot be built with the options {options}: {error}") from error
+
+
+def _check_taps(network: str, taps: Sequence[int], count: int) -> None:
+    for tap in taps:
+        if not 0 <= tap < count:
+            raise ConfigurationError(f"a tap of {network} must be 0 to {count - 1}, got {tap}")
 
 
 def _facts(name: str) -> Any:

@@ -40,7 +40,7 @@ class BDVQAConfig:
     backbone: str = "swin_large_patch4_window12_384.ms_in22k_ft_in1k"
     backbone_options: dict[str, Any] = field(default_factory=dict)
     stages: tuple[int, ...] = (0, 1, 2, 3)
-    size: int = 384
+    side: int = 384
     short_side: int = 448
     crops: int = 18
     attributes: tuple[str, ...] = ("overall",)
@@ -56,7 +56,7 @@ SIZES: dict[str, BDVQAConfig] = {
             "num_heads": (1, 2, 4, 8),
             "window_size": 2,
         },
-        size=64,
+        side=64,
         short_side=80,
     ),
     "full": BDVQAConfig(),
@@ -72,7 +72,7 @@ class BDVQA(nn.Module):
     def __init__(self, config: BDVQAConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
-        size = (config.size, config.size)
+        size = (config.side, config.side)
         self.views = (ViewSpec("crops", "patches", size, crops=config.crops, short_side=config.short_side),)
         self.trunk = feature_trunk(config.backbone, config.backbone_options, config.stages, pretrained=pretrained)
         self.head = nn.Linear(sum(self.trunk.widths), len(config.attributes))

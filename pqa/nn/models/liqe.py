@@ -87,7 +87,7 @@ class LiqeConfig:
     clip_options: dict[str, Any] = field(default_factory=lambda: SCALE)
     weights: str = "ViT-B-32-quickgelu.openai"
     view: str = "strided"
-    size: int = 224
+    side: int = 224
     short_side: int = 768
     crops: int = 15
     attributes: tuple[str, ...] = ("overall",)
@@ -102,7 +102,7 @@ SIZES: dict[str, LiqeConfig] = {
             "text_cfg": {"context_length": 32, "width": 32, "heads": 2, "layers": 1},
             **SCALE,
         },
-        size=32,
+        side=32,
         short_side=96,
     ),
     "full": LiqeConfig(),
@@ -127,7 +127,7 @@ class Liqe(nn.Module):
         if len(config.attributes) != 1:
             raise ConfigurationError(f"liqe knows one quality, got the attributes {', '.join(config.attributes)}")
         self.config = config
-        size = (config.size, config.size)
+        size = (config.side, config.side)
         self.views = (
             ViewSpec("patches", config.view, size, config.crops, config.short_side, mean=CLIP_MEAN, std=CLIP_STD),
         )

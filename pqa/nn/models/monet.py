@@ -11,7 +11,7 @@ nothing reads, would make 408.18 M).
 Differences from the paper:
 - no sigmoid after the score: JODs are not bounded;
 - the public code transposes the attended values and reads them back in the old shape, which mixes tokens and features;
-  here they keep their places;
+  here they keep their places. Its tokens over channels hold M neighbouring channels of one map; here one channel of all M;
 - the last pooling is over all positions: the public 3 x 3 belongs to another grid;
 - test crops are the corners and the centre of the picture reduced to a short side of 448; a smaller picture is mirrored
   outwards, not enlarged.
@@ -37,19 +37,22 @@ from pqa.spec import ViewSpec
 
 __all__ = ["SIZES", "MoNet", "MoNetConfig"]
 
+HALF = (0.5, 0.5, 0.5)
+"""Mean and deviation of the pixels, those that the trunk's weights were trained with and that the public code uses."""
+
 
 @dataclass(frozen=True)
 class MoNetConfig:
     """`blocks` are the ViT's blocks that are read, counted from 1; `opinions` the raters.
 
-    `grid` is the side of the ViT's maps: `size` over its patch. `channels` and `kernels` belong to the three convolutions
+    `grid` is the side of the ViT's maps: `side` over its patch. `channels` and `kernels` belong to the three convolutions
     behind the fusion, `heads` to the transformer block before.
     """
 
     backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
     backbone_options: dict[str, Any] = field(default_factory=dict)
     blocks: tuple[int, ...] = (3, 6, 9, 12)
-    size: int = 384
+    side: int = 384
     grid: int = 24
     short_side: int = 448
     crops: int = 5
@@ -67,7 +70,7 @@ SIZES: dict[str, MoNetConfig] = {
     "tiny": MoNetConfig(
         backbone_options={"img_size": 64, "patch_size": 8, "embed_dim": 32, "depth": 4, "num_heads": 2},
         blocks=(1, 2, 3, 4),
-        size=64,
+        side=64,
         grid=8,
         short_side=80,
         opinions=2,
@@ -166,7 +169,7 @@ class MoNet(nn.Module):
         super().__init__()
         self.config = config
         self.views = (
-            ViewSpec("crops", "crops", (config.size, config.size), crops=config.crops, short_side=config.short_side),
+            ViewSpec("crops", "crops", (config.side, config.side), config.crops, config.short_side, HALF, HALF),
         )
         taps = [block - 1 for block in config.blocks]
         self.trunk = feature_trunk(config.backbone, config.backbone_options, taps, pretrained=pretrained)

@@ -40,7 +40,7 @@ class PQEConfig:
     backbone_options: dict[str, Any] = field(default_factory=dict)
     clip: str = "ViT-B-32-quickgelu"
     clip_options: dict[str, Any] = field(default_factory=dict)
-    size: int = 384
+    side: int = 384
     short_side: int = 448
     crops: int = 5
     patch: int = 224
@@ -65,7 +65,7 @@ SIZES: dict[str, PQEConfig] = {
             "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
             "text_cfg": {"context_length": 32, "width": 32, "heads": 2, "layers": 1},
         },
-        size=64,
+        side=64,
         short_side=80,
         patch=32,
         hidden=16,
@@ -112,7 +112,7 @@ def _views(config: PQEConfig) -> tuple[ViewSpec, ...]:
     """Inputs of `forward`, in order. As published, small pictures and faces are enlarged to the short side."""
     face = CropRule(margin_px=20.0, square=False)
     crops = ViewSpec(
-        "crops", "crops", (config.size, config.size), config.crops, short_side=config.short_side, enlarge=True
+        "crops", "crops", (config.side, config.side), config.crops, short_side=config.short_side, enlarge=True
     )
     patch = (config.patch, config.patch)
     return (

@@ -14,7 +14,8 @@ LayerNorms and bare parameters).
 Differences from the paper:
 - nine test positions (corners, edges, centre) are taken in one order by both views, while the code pairs two orders;
   they are inputs of the graph, (N, 9, 3, H, W), and their scores are averaged in it. Training builds it with `crops=1`;
-- a picture smaller than 244 or 672 is mirrored outwards, never enlarged;
+- a picture smaller than 244 or 672 is mirrored outwards, never enlarged; sizes change through this project's one filter
+  (Hamming), not torchvision's bilinear one;
 - several attributes have one head each, as the published pre-training on details, exposure and overall had;
 - unknown and chosen: the two 90 % scene subsets and the face detector of the published ensemble (not part of a model).
 
@@ -41,13 +42,13 @@ __all__ = ["SIZES", "RqNet", "RqNetConfig"]
 class RqNetConfig:
     """`backbone`: a CLIP model of open_clip, `backbone_options` replace values of its configuration.
 
-    `size`: side of both views; `squash`: side the picture is squashed to before its crop of `size`; `short_side`:
+    `side`: that of both views; `squash`: side the picture is squashed to before its crop of `side`; `short_side`:
     reduction of the picture before its fragments; `crops`: test positions, 1 or 9; `width`: length of the local feature.
     """
 
     backbone: str = "ViT-B-16-quickgelu"
     backbone_options: dict[str, Any] = field(default_factory=dict)
-    size: int = 224
+    side: int = 224
     squash: int = 244
     short_side: int = 672
     crops: int = 9
@@ -63,7 +64,7 @@ SIZES: dict[str, RqNetConfig] = {
             "vision_cfg": {"image_size": 56, "patch_size": 8, "width": 48, "layers": 2, "head_width": 16},
             "text_cfg": {"width": 16, "heads": 1, "layers": 1, "vocab_size": 64},
         },
-        size=56,
+        side=56,
         squash=61,
         short_side=168,
         width=32,
@@ -113,7 +114,7 @@ class RqNet(nn.Module):
 
 def _views(config: RqNetConfig) -> tuple[ViewSpec, ...]:
     """Inputs of `forward`, in order."""
-    size = (config.size, config.size)
+    size = (config.side, config.side)
     return (
         ViewSpec("global", "squashed", size, config.crops, short_side=config.squash),
         ViewSpec("fragments", "fragments", size, config.crops, short_side=config.short_side),

@@ -64,7 +64,7 @@ class SarConfig:
     scene_block: int = 6
     frozen: int = 6
     gate: tuple[int, int] = (128, 64)
-    size: int = 224
+    side: int = 224
     crops: int = 30
     short_side: int = 512
     face_side: int = 512
@@ -83,7 +83,7 @@ SIZES: dict[str, SarConfig] = {
         scene_block=2,
         frozen=1,
         gate=(16, 8),
-        size=32,
+        side=32,
         crops=6,
         short_side=64,
         face_side=64,
@@ -190,7 +190,7 @@ class Sar(nn.Module):
 
 def _views(config: SarConfig) -> tuple[ViewSpec, ...]:
     """Inputs of `forward`, in order."""
-    size = (config.size, config.size)
+    size = (config.side, config.side)
     rule = CropRule(min_side=float(config.face_side), fallback="centre")
     return (
         ViewSpec("global", "patches", size, config.crops, config.short_side, CLIP_MEAN, CLIP_STD),

@@ -24,19 +24,22 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pqa.errors import unknown_key
 from pqa.nn.models.hyperiqa import TINY, HyperIqaConfig, HyperNetwork, as_crops
 
 __all__ = ["CONDITIONS", "SIZES", "SceneConfig", "SceneHyperIqa", "SemHyperIqa", "SemHyperIqaConfig", "strips"]
 
 CONDITIONS = ("Indoor", "Outdoor", "Lowlight", "Night")
 """PIQ23's four light conditions."""
+
+RESCALING = Literal["posterior", "known"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,12 @@ class SceneConfig(HyperIqaConfig):
 class SemHyperIqaConfig(SceneConfig):
     """`rescaling`: what the rescaler reads, the scene posterior or a one-hot scene."""
 
-    rescaling: Literal["posterior", "known"] = "posterior"
+    rescaling: RESCALING = "posterior"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rescaling not in get_args(RESCALING):
+            raise unknown_key(self.rescaling, get_args(RESCALING), "rescaling")
 
 
 TINY_SCENES: dict[str, Any] = TINY | {"scenes": ("a", "b", "c"), "scene_width": 24, "rescale_width": 16}
