@@ -135,6 +135,21 @@ def test_calibration_makes_spreads_honest():
     assert 0.8 < got.win_slope < 1.5
 
 
+def test_calibration_within_scenes_ignores_their_offsets_and_the_scale():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 20)
+    truth = rng.normal(0, 1, 600)
+    std = rng.uniform(0.5, 1.5, 600)
+    score = truth + 0.4 * std * rng.standard_normal(600)
+    plain = calibrate(score, std, truth, groups)
+    assert plain.std_scale == pytest.approx(0.4, rel=0.15)
+    shifted = calibrate(score + rng.normal(0, 5, 30)[groups], std, 3 * truth + rng.normal(0, 5, 30)[groups], groups)
+    assert shifted.std_scale == pytest.approx(plain.std_scale, rel=1e-6)
+    assert shifted.win_slope == pytest.approx(plain.win_slope, rel=1e-3)
+    with pytest.raises(DataError, match="nothing to calibrate on"):
+        calibrate(score, std, truth, np.arange(600))
+
+
 def test_conditions_are_named_by_light():
     rng = np.random.default_rng(0)
     centres = {"bright": (0.8, 0, 0), "neutral": (0.5, 0, 0), "warm": (0.55, 0.2, 1.5), "dark": (0.1, 0, 0)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,10 @@ def _spec(recipe: Recipe, data: Gathered, fitted: Fitted, outputs: dict[str, np.
     rated = ~np.isnan(label)
     calibration = Calibration()
     if "std" in outputs and rated.sum() > 2:
-        calibration = calibrate(outputs["score"][rated, 0], outputs["std"][rated, 0], label[rated])
+        groups = np.array(fitted.choose.groups)[rated] if data.per_scene else None
+        # Equal ratings in every scene calibrate nothing; the model is worth keeping all the same, and its file says so.
+        with suppress(DataError):
+            calibration = calibrate(outputs["score"][rated, 0], outputs["std"][rated, 0], label[rated], groups)
     config = fitted.model.config
     return ModelSpec(
         name=recipe.model,

@@ -75,7 +75,7 @@ class Optimiser:
 class Schedule:
     """Learning rate over a run: linear from 0 over `warmup` epochs, then by `kind`.
 
-    cosine: to `floor` times the rate, over `period` epochs (0: the run), from which it stays there; step: times `factor`
+    cosine: to `floor` times the rate over `period` epochs (0: the run), then up again as torch's does; step: times `factor`
     every `every` epochs; plateau: times `factor` after `every` epochs without a better score; constant.
     """
 

@@ -67,8 +67,7 @@ def factor(schedule: Schedule, step: int, steps: int, epochs: int) -> float:
         return min(1.0, (step + 1) / warm)  # the first step of a warm-up is not wasted at a rate of zero
     epoch = step / steps
     if schedule.kind == "cosine":
-        period = schedule.period or epochs
-        share = min(1.0, (epoch - schedule.warmup) / max(period - schedule.warmup, 1e-9))
+        share = (epoch - schedule.warmup) / max((schedule.period or epochs) - schedule.warmup, 1e-9)
         return schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * share))
     if schedule.kind == "step":
         return schedule.factor ** (int(epoch) // schedule.every)

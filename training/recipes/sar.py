@@ -7,7 +7,8 @@ Published (on a 90/10 division of every scene, not on the scene split): SRCC 0.8
 
 As there: Huber with delta 0.2, scenarios global, local and joint with shares .3, .3 and .4, AdamW up to 1e-4 and by a cosine
 to 0 within 30 of 80 epochs, decay 1e-5, 16 pictures a step, flips, blocks 1 to 6 frozen (by the model). Not published, chosen:
-weight 1 for the scene's cross-entropy, 3 epochs of warm-up. The warm-up begins at 0, there at 1e-5.
+weight 1 for the scene's cross-entropy, 3 epochs of warm-up. The warm-up begins at 0, there at 1e-5. What
+the rate does after the 30 epochs is not published: it rises and falls again, as torch's schedule of that name.
 """
 
 from training.recipe import Batches, Optimiser, Recipe, Schedule, Term
