@@ -20,6 +20,9 @@ class Ensemble(nn.Module):
     """`members` take the same views and know the same attributes; their scores are averaged. Outputs: `score` (N, A), and
     `std` (N, A): the root mean square of the members' own spreads where they have one, and of their scores about the mean.
 
+    The mean is plain, as published. Members trained with a loss that leaves offset and scale open should agree on them, or the
+    widest weighs most and `std` counts their offsets as disagreement.
+
     Raises ConfigurationError for members that differ in views or attributes.
     """
 
