@@ -101,7 +101,7 @@ def test_requests_in_flight_survive_sigterm(tiny_model: Path, astronaut: bytes) 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_model_that_cannot_be_served_ends_the_command(untrained_model: Path, workers: str) -> None:
     with serve("--model", str(untrained_model), "--workers", workers) as process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=180)
     assert process.returncode == 2
     assert errors.splitlines()[-1].startswith("pqa: ")
     assert "--allow-untrained" in errors
