@@ -117,7 +117,8 @@ def test_a_score_ignores_its_neighbours(name, models):
     alone = torch.cat([outputs(model, [view[i : i + 1] for view in views])["score"] for i in range(4)])
     # A hundredth of what the pictures themselves make of difference: neighbours would make as much.
     tolerance = 0.01 * float(together.std(dim=0).min())
-    assert tolerance > 1e-6, "scores too alike for the test to mean anything"
+    rounding = float(together.abs().max()) * torch.finfo(torch.float32).eps
+    assert tolerance > 4.0 * rounding, "scores too alike for the test to mean anything"
     torch.testing.assert_close(shuffled, together[order], rtol=0.0, atol=tolerance)
     torch.testing.assert_close(alone, together, rtol=0.0, atol=tolerance)
 
