@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import pytest
 
 from service.app import create_app
 from service.server import Server, listen
@@ -45,6 +46,21 @@ def wait_for(condition: Any, seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the awaited condition did not come"
         time.sleep(0.01)
+
+
+def hold(live: Live, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Let `prepare` wait: the first event says that a picture has come there, setting the second lets it pass."""
+    predictor = live.state.models.default
+    arrived, go = threading.Event(), threading.Event()
+    original = predictor.prepare
+
+    def waiting(data: bytes) -> Any:
+        arrived.set()
+        assert go.wait(20)
+        return original(data)
+
+    monkeypatch.setattr(predictor, "prepare", waiting)
+    return arrived, go
 
 
 @contextlib.contextmanager

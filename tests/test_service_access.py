@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import problem, serving
+from serving import hold, problem, serving
 
 from pqa.client import Client
 from pqa.errors import ServiceError
@@ -69,16 +69,7 @@ def test_a_client_has_its_places_and_no_more() -> None:
 def test_one_client_cannot_take_all_places(tiny_model: Path, astronaut: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(models=(str(tiny_model),), client_requests=1, trusted_proxies=("127.0.0.1",))
     with serving(settings) as live:
-        arrived, go = threading.Event(), threading.Event()
-        predictor = live.state.models.default
-        original = predictor.prepare
-
-        def waiting(data: bytes) -> Any:
-            arrived.set()
-            assert go.wait(20)
-            return original(data)
-
-        monkeypatch.setattr(predictor, "prepare", waiting)
+        arrived, go = hold(live, monkeypatch)
         answers: dict[str, Any] = {}
 
         def post(address: str) -> None:

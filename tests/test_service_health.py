@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Live, problem, serving, wait_for
+from serving import Live, hold, problem, serving, wait_for
 
 from pqa.errors import ModelError
 from service.settings import Settings
@@ -24,21 +24,6 @@ from service.settings import Settings
 def live(tiny_model: Path) -> Iterator[Live]:
     with serving(Settings(models=(str(tiny_model),), decode_threads=1, queue_pictures=3, picture_timeout_s=20)) as live:
         yield live
-
-
-def hold(live: Live, monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
-    """Let `prepare` wait: the first event says that a picture has come there, setting the second lets it pass."""
-    predictor = live.state.models.default
-    arrived, go = threading.Event(), threading.Event()
-    original = predictor.prepare
-
-    def waiting(data: bytes) -> Any:
-        arrived.set()
-        assert go.wait(20)
-        return original(data)
-
-    monkeypatch.setattr(predictor, "prepare", waiting)
-    return arrived, go
 
 
 def in_background(live: Live, data: bytes, answers: list[Any]) -> threading.Thread:

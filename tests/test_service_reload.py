@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import Live, serving, wait_for
+from serving import Live, hold, serving, wait_for
 from test_service_command import serve, started, up
 
 from service.settings import Settings
@@ -80,16 +80,7 @@ def test_no_request_fails_while_models_are_swapped(live: Live, file: Path, make_
 def test_a_request_in_flight_finishes_on_the_model_it_began_with(
     live: Live, file: Path, make_model: Any, astronaut: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arrived, go = threading.Event(), threading.Event()
-    predictor = live.state.models.default
-    original = predictor.prepare
-
-    def waiting(data: bytes) -> Any:
-        arrived.set()
-        assert go.wait(20)
-        return original(data)
-
-    monkeypatch.setattr(predictor, "prepare", waiting)
+    arrived, go = hold(live, monkeypatch)
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(version(live, astronaut)))
     thread.start()
