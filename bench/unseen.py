@@ -1,0 +1,197 @@
+"""Kinds of fault that no training ever uses: whether a model learned faults widely shows on them alone.
+
+Nothing below `training/` may import this module, and none of these kinds may enter `pqa.data.camera.FAULTS`: a kind that a
+model was taught says nothing about kinds that it was not. Kinds that are taught, or are close to one that is, do not belong
+here. As in `pqa.data.camera`, strength 0 gives the picture itself, severity rises with strength, lengths are shares of the
+picture's shorter side, and randomness (a place, an angle, a sign) does not depend on the strength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import dctn, idctn
+
+from pqa.data.camera import convolve, disc, to_light
+from pqa.errors import ConfigurationError, unknown_key
+
+__all__ = ["UNSEEN", "apply"]
+
+Pixels = npt.NDArray[np.uint8]
+Plane = npt.NDArray[np.float32]
+Rng = np.random.Generator
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def _bytes(values: Plane) -> Pixels:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _encoded(light: Plane) -> Pixels:
+    """Linear intensity to sRGB code values (IEC 61966-2-1)."""
+    light = np.clip(light, 0.0, 1.0)
+    code = np.where(light > 0.0031308, 1.055 * np.power(light, 1 / 2.4, dtype=np.float32) - 0.055, 12.92 * light)
+    return _bytes(255.0 * code)
+
+
+def _distance(rgb: Pixels, x: float, y: float) -> Plane:
+    """(H, W) distance in shorter sides from a point given in shares of width and height."""
+    height, width = rgb.shape[:2]
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    return np.asarray(np.hypot(columns - x * width, rows - y * height) / min(height, width), np.float32)
+
+
+def _zoom_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """The lens zooms by up to 12 % during the exposure, about a point near the middle; in linear light."""
+    height, width = rgb.shape[:2]
+    x, y = rng.uniform(0.35, 0.65, 2) * (width, height)
+    light, steps = to_light(rgb), 24
+    total = np.zeros_like(light)
+    for zoom in np.linspace(1.0, 1.0 + 0.12 * strength, steps):
+        move = np.array([[zoom, 0.0, x * (1.0 - zoom)], [0.0, zoom, y * (1.0 - zoom)]])
+        total += cv2.warpAffine(light, move, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return _encoded(total / np.float32(steps))
+
+
+def _row_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Every sensor row, 0.2 % of the shorter side high, is off by some code values of its own: deviation up to 22."""
+    height = rgb.shape[0]
+    rows = -(-height // max(1, round(0.002 * min(rgb.shape[:2]))))
+    offsets = rng.standard_normal(rows, np.float32)[np.arange(height) * rows // height]
+    return _bytes(rgb + np.float32(22.0 * strength) * offsets[:, None, None])
+
+
+def _size(rgb: Pixels, factor: float) -> tuple[int, int]:
+    height, width = rgb.shape[:2]
+    return max(1, round(width / factor)), max(1, round(height / factor))
+
+
+def _pixelation(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Blocks of one colour, up to 2.6 % of the shorter side wide."""
+    block = 1.0 + strength * max(0.026 * min(rgb.shape[:2]) - 1.0, 1.0)
+    small = cv2.resize(rgb, _size(rgb, block), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _aliasing(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Every n-th pixel taken without a filter before, up to every sixth, then enlarged: jagged edges and moire."""
+    small = cv2.resize(rgb, _size(rgb, 1.0 + 5.0 * strength), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _lens_smudge(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """A fingerprint on the lens: within a soft patch the picture is blurred and veiled, in linear light."""
+    light = to_light(rgb)
+    away = _distance(rgb, *rng.uniform((0.3, 0.25), (0.7, 0.6)))
+    patch = np.exp(-((away / 0.32) ** 4))[..., None] * np.float32(min(1.0, 2.0 * strength))
+    smeared = convolve(light, disc(0.03 * strength * min(rgb.shape[:2])))
+    glow = np.float32(0.3 * strength) * (1.0 - smeared)
+    return _encoded(light + patch * (smeared + glow - light))
+
+
+def _gamma(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """A tone curve bent by an exponent of up to 2.8: washed out or crushed."""
+    bend = 2.0 ** (float(rng.choice([-1.5, 1.5])) * strength)
+    return _bytes(255.0 * (np.arange(256) / 255.0) ** bend)[rgb]
+
+
+def _median_smear(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """A median filter up to 4 % of the shorter side wide, between odd widths the mixture of both: flat strokes as painted."""
+    width = 1.0 + 0.04 * strength * min(rgb.shape[:2])
+    odd = int((width - 1.0) // 2) * 2 + 1
+    narrow, wide = (rgb if side == 1 else cv2.medianBlur(rgb, side) for side in (odd, odd + 2))
+    share = np.float32((width - odd) / 2)
+    return _bytes((1.0 - share) * narrow.astype(np.float32) + share * wide.astype(np.float32))
+
+
+def _ringing(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """An ideal low pass, down to 24 periods in the shorter side: waves along every edge.
+
+    By the cosine transform, which goes on mirrored beyond the edges.
+    """
+    height, width = rgb.shape[:2]
+    short = min(height, width)
+    periods = np.hypot(*np.meshgrid(np.arange(width) * short / (2 * width), np.arange(height) * short / (2 * height)))
+    most = float(periods.max())
+    limit = most * (min(24.0, most / 2) / most) ** strength if most > 0 else 0.0
+    waves = dctn(rgb.astype(np.float32), axes=(0, 1), norm="ortho")
+    return _bytes(np.asarray(idctn(waves * (periods <= limit)[..., None], axes=(0, 1), norm="ortho"), np.float32))
+
+
+def _comb(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Two interlaced half pictures, the camera panned by up to 2 % of the shorter side between them."""
+    height, width = rgb.shape[:2]
+    shift = float(rng.choice([-1.0, 1.0])) * 0.02 * strength * min(height, width)
+    line = max(1, round(0.002 * min(height, width)))
+    moved = cv2.warpAffine(
+        rgb, np.array([[1.0, 0.0, shift], [0.0, 1.0, 0.0]]), (width, height), borderMode=cv2.BORDER_REFLECT
+    )
+    odd = (np.arange(height) // line) % 2 == 1
+    return np.asarray(np.where(odd[:, None, None], moved, rgb), np.uint8)
+
+
+def _dust(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Up to 100 dark soft spots, 0.8 to 3 % of the shorter side in radius; a stronger fault keeps those of a weaker one."""
+    height, width = rgb.shape[:2]
+    spots = rng.uniform((0.0, 0.0, 0.008, 0.4), (width, height, 0.03, 0.9), (100, 4))
+    kept = np.ones((height, width), np.float32)
+    count = 100 * strength
+    for number, (x, y, radius, depth) in enumerate(spots[: int(np.ceil(count))]):
+        radius = max(0.7, radius * min(height, width))
+        top, left = (max(0, int(middle - 2 * radius)) for middle in (y, x))
+        near = kept[top : int(y + 2 * radius) + 1, left : int(x + 2 * radius) + 1]
+        rows, columns = np.mgrid[0 : near.shape[0], 0 : near.shape[1]]
+        away = np.hypot(columns + left - x, rows + top - y) / radius
+        near *= (1.0 - depth * min(1.0, count - number) * np.exp(-(away**4))).astype(np.float32)
+    return _encoded(to_light(rgb) * kept[..., None])
+
+
+def _shadow(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Half of the frame, along a line near its middle, in a hard shadow of up to 3.5 stops."""
+    height, width = rgb.shape[:2]
+    angle, x, y = rng.uniform(0.0, 2 * np.pi), *rng.uniform(0.4, 0.6, 2)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    depth = np.cos(angle) * (columns - x * width) + np.sin(angle) * (rows - y * height)
+    shade = np.clip(0.5 + depth / max(1.0, 0.01 * min(height, width)), 0.0, 1.0)[..., None].astype(np.float32)
+    return _encoded(to_light(rgb) * (1.0 + shade * np.float32(2.0 ** (-3.5 * strength) - 1.0)))
+
+
+def _tint(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Split toning: shadows up to 80 code values towards one hue, highlights towards its opposite; luma stays."""
+    angle = rng.uniform(0.0, 2 * np.pi)
+    hue = np.array([np.cos(angle), np.cos(angle - 2 * np.pi / 3), np.cos(angle + 2 * np.pi / 3)], np.float32)
+    hue -= hue @ LUMA
+    tone = (rgb @ LUMA / np.float32(127.5) - 1.0)[..., None]
+    return _bytes(rgb + np.float32(80.0 * strength) * tone * (hue / np.abs(hue).max()))
+
+
+UNSEEN: dict[str, Callable[[Pixels, float, Rng], Pixels]] = {
+    "zoom_blur": _zoom_blur,
+    "row_noise": _row_noise,
+    "pixelation": _pixelation,
+    "aliasing": _aliasing,
+    "lens_smudge": _lens_smudge,
+    "gamma": _gamma,
+    "median_smear": _median_smear,
+    "ringing": _ringing,
+    "comb": _comb,
+    "dust": _dust,
+    "shadow": _shadow,
+    "tint": _tint,
+}
+
+
+def apply(rgb: Pixels, name: str, strength: float, rng: Rng) -> Pixels:
+    """One unseen fault on (H, W, 3) uint8 sRGB. Strength 0 gives an equal copy.
+
+    Raises ConfigurationError for an unknown fault or a strength outside [0, 1].
+    """
+    if name not in UNSEEN:
+        raise unknown_key(name, UNSEEN, "unseen fault")
+    if not 0.0 <= strength <= 1.0:
+        raise ConfigurationError(f"strength of {name!r}: expected 0 to 1, got {strength}")
+    return rgb.copy() if strength == 0.0 else UNSEEN[name](rgb, strength, rng)
