@@ -6,6 +6,7 @@ Used by `pqa.imaging` alone. Decoders are strangers' code fed with strangers' fi
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import struct
@@ -32,6 +33,9 @@ FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"})
 SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, DNG_VERSION = 254, 258, 262, 50706
 """TIFF tags."""
 
+START_OF_SCAN = 0xDA
+"""The JPEG marker before the pixels."""
+
 FLIPPED_X, FLIPPED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 """EXIF orientations whose displayed axis runs against the stored one."""
 
@@ -55,6 +59,13 @@ _BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
     b"avif": "AVIF",
     b"avis": "AVIF",
 }
+
+MOST_PIECES = 65_536
+"""Chunks of a PNG, or steps through the head of a JPEG: above it a file is made to keep a reader busy. Of the largest
+files that are taken, those with chunks of a kilobyte stay below it."""
+
+ROWS = 256
+"""Rows that are brought to 8 bits at once, so that wide intermediate values of a large picture take little memory."""
 
 _heif_lock = threading.Lock()
 _heif_ready = False
@@ -132,6 +143,10 @@ def _register_heif() -> None:
 
 def header(data: bytes, name: str) -> Header:
     """Read the header of a file whose format is `name`. Decodes no pixel."""
+    if name == "PNG":
+        collections.deque(_png_chunks(data), maxlen=0)
+    elif name == "JPEG":
+        _check_jpeg_head(data)
     with _typed(f"reading the {name} header"), _open(data, name) as image:
         width, height = image.size
         if name == "TIFF":
@@ -172,13 +187,40 @@ def _exif_tags(image: Image.Image, data: bytes) -> Image.Exif:
 
 def _png_exif(data: bytes) -> bytes | None:
     """Content of the chunk `eXIf`, which may stand before or behind the pixels."""
-    at = 8
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">L4s", data, at)
+    for at, length, kind in _png_chunks(data):
         if kind == b"eXIf":
-            return data[at + 8 : at + 8 + length]
-        at += 12 + length
+            return data[at : at + length]
     return None
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Where the content of each chunk begins, the length it promises, its kind. Raises UnreadableImage for too many."""
+    at, kind = 8, b""
+    for _ in range(MOST_PIECES):
+        if kind == b"IEND" or at + 8 > len(data):
+            return
+        length, kind = struct.unpack_from(">L4s", data, at)
+        yield at + 8, length, kind
+        at += 12 + length
+    raise UnreadableImage(f"expected a PNG of at most {MOST_PIECES} chunks; save it anew")
+
+
+def _check_jpeg_head(data: bytes) -> None:
+    """Pillow steps through the segments before the pixels, and through the bytes between them, one by one."""
+    at = 2
+    for _ in range(MOST_PIECES):
+        if at + 4 > len(data):
+            return
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0x00, 0xFF):
+            at += 1
+        elif marker == START_OF_SCAN:
+            return
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            at += 2
+        else:
+            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    raise UnreadableImage(f"expected a JPEG whose head has at most {MOST_PIECES} segments; save it anew")
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
@@ -236,6 +278,9 @@ def _shrink(pixels: Pixels, scale: int) -> Pixels:
 
 
 def _decode_deep(data: bytes, profile: bytes | None) -> Pixels:
+    # OpenCV makes room for as much as a chunk promises, up to 4 GiB, before it looks for that much.
+    if data.startswith(b"\x89PNG") and any(at + length > len(data) for at, length, _ in _png_chunks(data)):
+        raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
@@ -246,15 +291,24 @@ def _decode_deep(data: bytes, profile: bytes | None) -> Pixels:
 
 def eight_bit(values: npt.NDArray[Any]) -> Pixels:
     """(H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16 to (H, W, 3) uint8; 16 bits are scaled (v / 257, rounded)."""
+    if values.dtype == np.uint8 and values.ndim == 3 and values.shape[2] == 3:
+        return np.ascontiguousarray(values)
+    pixels = np.empty((*values.shape[:2], 3), np.uint8)
+    for top in range(0, len(values), ROWS):
+        pixels[top : top + ROWS] = _eight_bit_rows(values[top : top + ROWS])
+    return pixels
+
+
+def _eight_bit_rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.dtype == np.uint16:
         values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
+        return values[..., None]
     if values.shape[2] == 4:
         alpha = values[..., 3:].astype(np.uint32)
         mixed = values[..., :3].astype(np.uint32) * alpha + BACKGROUND * (255 - alpha)
         values = ((mixed + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(values)
+    return values
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
