@@ -1,6 +1,6 @@
 """Whether a model orders the shots of one portrait under one rising fault, kind by kind.
 
-    python -m bench.faults --data BIQ2021 [--model MODEL] [--portraits 20] [--part choose|report]
+    python -m bench.faults --data BIQ2021 [--model MODEL] [--portraits 20] [--part choose|report] [--gallery OUT.html]
 
 BIQ2021 is the folder of that set's training split. Of one part of it, divided as in training, the portraits with a clear
 face are taken whose rating is in the upper half of their subset. Each comes untouched and under one fault at seven
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 import pqa
 from bench import unseen
+from bench.gallery import Shots, page
 from pqa import imaging
 from pqa.data import camera, sets
 from pqa.data.parts import Part
@@ -35,11 +36,10 @@ from pqa.types import Score
 __all__ = [
     "GROUPS",
     "STRENGTHS",
-    "FaultSet",
     "Scorer",
     "Verdict",
     "assessor_scores",
-    "fault_sets",
+    "fault_set",
     "judge",
     "portraits",
     "score_sets",
@@ -59,6 +59,9 @@ STRENGTHS: tuple[float, ...] = tuple(step / 7 for step in range(8))
 WORKING_SIDE = 1024
 """Pictures are reduced to this shorter side before a fault; most of the set are smaller anyway."""
 
+GALLERY_SETS = 20
+"""Sets on the page, spread over the kinds."""
+
 NAMED = ("defocus", "motion", "sensor_noise", "jpeg", "under_exposure", "over_exposure")
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -66,15 +69,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "other taught": tuple(name for name in camera.FAULTS if name not in NAMED),
     "unseen": tuple(unseen.UNSEEN),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class FaultSet:
-    """Shots of portrait number `portrait` under `kind` at STRENGTHS[1:]; the untouched shot is left to the caller."""
-
-    portrait: int
-    kind: str
-    shots: tuple[Pixels, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +120,13 @@ def scored(assessor: Assessor, pictures: Sequence[Pixels]) -> list[Score]:
     return found
 
 
-def fault_sets(pictures: Sequence[Pixels], kinds: Sequence[str]) -> Iterator[FaultSet]:
-    """Every portrait under every kind, made as they are asked for; `kinds` are of `camera.FAULTS` or `unseen.UNSEEN`.
+def fault_set(rgb: Pixels, kind: str, seed: int) -> list[Pixels]:
+    """The shots of one portrait at STRENGTHS; `kind` is of `camera.FAULTS` or `unseen.UNSEEN`.
 
-    All shots of a set share their random numbers: one direction of motion, one pattern of noise, more and more of it.
+    They share their random numbers: one direction of motion, one pattern of noise, more and more of it.
     """
-    for kind in kinds:
-        make = unseen.apply if kind in unseen.UNSEEN else camera.apply
-        for number, rgb in enumerate(pictures):
-            shots = tuple(make(rgb, kind, strength, np.random.default_rng(number)) for strength in STRENGTHS[1:])
-            yield FaultSet(number, kind, shots)
+    make = unseen.apply if kind in unseen.UNSEEN else camera.apply
+    return [make(rgb, kind, strength, np.random.default_rng(seed)) for strength in STRENGTHS]
 
 
 def judge(scores: npt.ArrayLike, strengths: npt.ArrayLike = STRENGTHS) -> Verdict:
@@ -147,14 +138,14 @@ def judge(scores: npt.ArrayLike, strengths: npt.ArrayLike = STRENGTHS) -> Verdic
 def score_sets(
     score: Scorer, pictures: Sequence[Pixels], kinds: Sequence[str], on_set: Callable[[], None] = lambda: None
 ) -> dict[str, Array]:
-    """Scores (portraits, strengths) by kind, the untouched shot in the first column. `on_set` is called after each set."""
+    """Scores (portraits, strengths) by kind; the untouched shot of a portrait is scored once. Calls `on_set` after each set."""
     untouched = np.asarray(score(pictures), np.float64)
-    rows: dict[str, list[Array]] = {kind: [] for kind in kinds}
-    for made in fault_sets(pictures, kinds):
-        scores = np.asarray(score(made.shots), np.float64)
-        rows[made.kind].append(np.concatenate([untouched[made.portrait : made.portrait + 1], scores]))
-        on_set()
-    return {kind: np.stack(found) for kind, found in rows.items()}
+    found = {kind: np.empty((len(pictures), len(STRENGTHS))) for kind in kinds}
+    for kind, scores in found.items():
+        for number, rgb in enumerate(pictures):
+            scores[number] = untouched[number], *np.asarray(score(fault_set(rgb, kind, number)[1:]), np.float64)
+            on_set()
+    return found
 
 
 def table(scores: Mapping[str, Array], groups: Mapping[str, Sequence[str]] = GROUPS) -> str:
@@ -203,14 +194,24 @@ def main() -> None:
     parser.add_argument("--model", default="default", help="name of the store or path of an .onnx file")
     parser.add_argument("--portraits", type=int, default=20, help="how many portraits (20)")
     parser.add_argument("--part", choices=("choose", "report"), default="choose")
+    parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="of kinds (all)")
     parser.add_argument("--workers", type=int, default=1, help="pictures scored at once (1)")
+    parser.add_argument("--gallery", type=Path, metavar="OUT.html", help="also write a page with pictures")
     args = parser.parse_args()
-    chosen = well_liked(portraits(args.data, args.part), args.portraits)
-    pictures = [opened(row) for row in chosen]
-    kinds = [kind for group in GROUPS.values() for kind in group]
+    rows = portraits(args.data, args.part)
+    pictures = [opened(row) for row in well_liked(rows, args.portraits)]
+    kinds = [kind for group in args.groups for kind in GROUPS[group]]
     score = assessor_scores(pqa.load(args.model, workers=args.workers))
     found = score_sets(score, pictures, kinds, progress(len(kinds) * len(pictures), "sets"))
-    print(f"{len(pictures)} portraits of the {args.part} part, model {args.model}\n\n{table(found)}")
+    title = f"{len(pictures)} portraits of the {args.part} part, model {args.model}"
+    print(f"{title}\n\n{table(found)}")
+    if args.gallery:
+        cases = [(kinds[n * len(kinds) // GALLERY_SETS], n % len(pictures)) for n in range(GALLERY_SETS)]
+        shown = [
+            Shots(f"{kind}, portrait {number}", fault_set(pictures[number], kind, number), found[kind][number])
+            for kind, number in cases
+        ]
+        args.gallery.write_text(page(title, rows, np.asarray(score([opened(row) for row in rows])), shown), "utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from scipy.fft import dctn, idctn
 from pqa.data.camera import convolve, disc, to_light
 from pqa.errors import ConfigurationError, unknown_key
 
-__all__ = ["UNSEEN", "apply"]
+__all__ = ["UNSEEN", "apply", "encoded"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -31,8 +31,8 @@ def _bytes(values: Plane) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def _encoded(light: Plane) -> Pixels:
-    """Linear intensity to sRGB code values (IEC 61966-2-1)."""
+def encoded(light: Plane) -> Pixels:
+    """Linear intensity (...) float32, cut to 0 to 1, to sRGB code values (...) uint8 (IEC 61966-2-1)."""
     light = np.clip(light, 0.0, 1.0)
     code = np.where(light > 0.0031308, 1.055 * np.power(light, 1 / 2.4, dtype=np.float32) - 0.055, 12.92 * light)
     return _bytes(255.0 * code)
@@ -54,7 +54,7 @@ def _zoom_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     for zoom in np.linspace(1.0, 1.0 + 0.12 * strength, steps):
         move = np.array([[zoom, 0.0, x * (1.0 - zoom)], [0.0, zoom, y * (1.0 - zoom)]])
         total += cv2.warpAffine(light, move, (width, height), borderMode=cv2.BORDER_REFLECT)
-    return _encoded(total / np.float32(steps))
+    return encoded(total / np.float32(steps))
 
 
 def _row_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -70,17 +70,23 @@ def _size(rgb: Pixels, factor: float) -> tuple[int, int]:
     return max(1, round(width / factor)), max(1, round(height / factor))
 
 
+def _blended(rgb: Pixels, made: Pixels, strength: float) -> Pixels:
+    """`made`, below strength 0.1 the mixture with the picture itself, which it could not start from otherwise."""
+    share = np.float32(min(1.0, 10.0 * strength))
+    return _bytes((1.0 - share) * rgb.astype(np.float32) + share * made.astype(np.float32))
+
+
 def _pixelation(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
-    """Blocks of one colour, up to 2.6 % of the shorter side wide."""
+    """Blocks of one colour, up to 2.6 % of the shorter side wide; blended in below strength 0.1."""
     block = 1.0 + strength * max(0.026 * min(rgb.shape[:2]) - 1.0, 1.0)
     small = cv2.resize(rgb, _size(rgb, block), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+    return _blended(rgb, cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST), strength)
 
 
 def _aliasing(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
-    """Every n-th pixel taken without a filter before, up to every sixth, then enlarged: jagged edges and moire."""
+    """Every n-th pixel taken without a filter before, up to every sixth, then enlarged; blended in below strength 0.1."""
     small = cv2.resize(rgb, _size(rgb, 1.0 + 5.0 * strength), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    return _blended(rgb, cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), strength)
 
 
 def _lens_smudge(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -90,7 +96,7 @@ def _lens_smudge(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     patch = np.exp(-((away / 0.32) ** 4))[..., None] * np.float32(min(1.0, 2.0 * strength))
     smeared = convolve(light, disc(0.03 * strength * min(rgb.shape[:2])))
     glow = np.float32(0.3 * strength) * (1.0 - smeared)
-    return _encoded(light + patch * (smeared + glow - light))
+    return encoded(light + patch * (smeared + glow - light))
 
 
 def _gamma(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -147,7 +153,7 @@ def _dust(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
         rows, columns = np.mgrid[0 : near.shape[0], 0 : near.shape[1]]
         away = np.hypot(columns + left - x, rows + top - y) / radius
         near *= (1.0 - depth * min(1.0, count - number) * np.exp(-(away**4))).astype(np.float32)
-    return _encoded(to_light(rgb) * kept[..., None])
+    return encoded(to_light(rgb) * kept[..., None])
 
 
 def _shadow(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -157,7 +163,7 @@ def _shadow(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     depth = np.cos(angle) * (columns - x * width) + np.sin(angle) * (rows - y * height)
     shade = np.clip(0.5 + depth / max(1.0, 0.01 * min(height, width)), 0.0, 1.0)[..., None].astype(np.float32)
-    return _encoded(to_light(rgb) * (1.0 + shade * np.float32(2.0 ** (-3.5 * strength) - 1.0)))
+    return encoded(to_light(rgb) * (1.0 + shade * np.float32(2.0 ** (-3.5 * strength) - 1.0)))
 
 
 def _tint(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
