@@ -24,7 +24,7 @@ from PIL.ExifTags import IFD, Base
 
 from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
 
-__all__ = ["FLIPPED_X", "FLIPPED_Y", "FORMATS", "Exif", "Header", "decode", "eight_bit", "header", "orient", "sniff"]
+__all__ = ["FLIPPED_X", "FLIPPED_Y", "FORMATS", "Exif", "Header", "decode", "eight_bit", "header", "sniff"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -38,6 +38,17 @@ START_OF_SCAN = 0xDA
 
 FLIPPED_X, FLIPPED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 """EXIF orientations whose displayed axis runs against the stored one."""
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes stored pixels upright, by EXIF orientation; 1 is upright."""
 
 BACKGROUND = 128
 """Grey level behind transparent pixels: neither dark nor clipped, so that a cut-out looks neither badly exposed nor glaring."""
@@ -254,30 +265,37 @@ def exif(data: bytes, name: str) -> Exif:
         return Exif()
 
 
-def decode(data: bytes, info: Header, scale: int) -> Pixels:
-    """(ceil(H / scale), ceil(W / scale), 3) uint8 sRGB, displayed upright; `scale` is 1, 2, 4 or 8.
+def decode(data: bytes, info: Header, scale: int) -> Image.Image:
+    """ceil(W / scale) x ceil(H / scale) pixels of sRGB (mode RGB), displayed upright; `scale` is 1, 2, 4 or 8.
 
-    JPEG is decoded at the scale (libjpeg's scaled inverse DCT); other formats are decoded whole and box-reduced.
+    JPEG is decoded at the scale (libjpeg's scaled inverse DCT); other formats are decoded whole and box-reduced. Not an
+    array: those who ask for pixels reduce them first, and at 12 megapixels each change of container costs as much as the
+    decoding.
     """
     with _typed(f"decoding {info.format}"), _open(data, info.format) as image:
         profile = image.info.get("icc_profile")
         if info.deep:
-            return _shrink(orient(_decode_deep(data, profile), info.orientation), scale)
+            return _shrink(_turned(_decode_deep(data, profile), info.orientation), scale)
         if info.format == "JPEG" and scale > 1:
             image.draft(None, (max(1, info.width // scale), max(1, info.height // scale)))
         image.load()
         if info.format != "JPEG" and image.size != (info.width, info.height):
             raise UnreadableImage(f"the header says {info.width}x{info.height}, the pixels are {image.size}")
-        pixels = orient(np.asarray(_srgb(image, profile)), info.orientation)
+        upright = _turned(_srgb(image, profile), info.orientation)
         expected = -(-max(info.width, info.height) // scale)
-        return pixels if max(pixels.shape[:2]) == expected else _shrink(pixels, scale)
+        return upright if max(upright.size) == expected else _shrink(upright, scale)
 
 
-def _shrink(pixels: Pixels, scale: int) -> Pixels:
-    return pixels if scale == 1 else np.asarray(Image.fromarray(pixels).reduce(scale))
+def _shrink(image: Image.Image, scale: int) -> Image.Image:
+    return image if scale == 1 else image.reduce(scale)
 
 
-def _decode_deep(data: bytes, profile: bytes | None) -> Pixels:
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """Stored pixels as displayed, by the EXIF orientation 1 to 8."""
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+
+
+def _decode_deep(data: bytes, profile: bytes | None) -> Image.Image:
     # OpenCV makes room for as much as a chunk promises, up to 4 GiB, before it looks for that much.
     if data.startswith(b"\x89PNG") and any(at + length > len(data) for at, length, _ in _png_chunks(data)):
         raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
@@ -286,7 +304,7 @@ def _decode_deep(data: bytes, profile: bytes | None) -> Pixels:
         raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
     if values.ndim == 3:
         values = values[..., [2, 1, 0, 3][: values.shape[2]]]
-    return np.asarray(_srgb(Image.fromarray(eight_bit(np.asarray(values))), profile))
+    return _srgb(Image.fromarray(eight_bit(np.asarray(values))), profile)
 
 
 def eight_bit(values: npt.NDArray[Any]) -> Pixels:
@@ -331,15 +349,4 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 )
                 if converted is not None:
                     return converted
-    return image.convert("RGB")
-
-
-def orient(pixels: Pixels, orientation: int) -> Pixels:
-    """Stored pixels as displayed, by the EXIF orientation 1 to 8."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in FLIPPED_X:
-        pixels = pixels[:, ::-1]
-    if orientation in FLIPPED_Y:
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -114,7 +114,7 @@ class Source:
     def __init__(self, content: bytes | Pixels, info: codecs.Header) -> None:
         self._content = content
         self._info = info
-        self._decoded: dict[int, Pixels] = {}
+        self._decoded: dict[int, Image.Image] = {}
         turned = info.orientation >= 5
         self.size: tuple[int, int] = (info.height, info.width) if turned else (info.width, info.height)
         """(width, height) as displayed."""
@@ -141,7 +141,7 @@ class Source:
         if short_side < 1:
             raise ValueError(f"short_side must be at least 1, got {short_side}")
         if short_side >= short:
-            return self._at(1).copy()
+            return self._native((0, 0, *self.size))
         width, height = (max(1, round(edge * short_side / short)) for edge in self.size)
         scale = _scale(short / max(short_side, WORKING_SIDE))
         return self._fit(scale, (0.0, 0.0, float(self.size[0]), float(self.size[1])), (width, height))
@@ -158,17 +158,24 @@ class Source:
         y2 = int(np.clip(np.ceil(box[3]), y1 + 1, height))
         longer = max(x2 - x1, y2 - y1)
         if side is None or side >= longer:
-            return self._at(1)[y1:y2, x1:x2].copy()
+            return self._native((x1, y1, x2, y2))
         target = (max(1, round((x2 - x1) * side / longer)), max(1, round((y2 - y1) * side / longer)))
         return self._fit(_scale(longer / side), (float(x1), float(y1), float(x2), float(y2)), target)
 
+    def _native(self, box: tuple[int, int, int, int]) -> Pixels:
+        x1, y1, x2, y2 = box
+        if isinstance(self._content, bytes):
+            image = self._at(1)
+            return np.array(image if box == (0, 0, *image.size) else image.crop(box))
+        return self._content[y1:y2, x1:x2].copy()
+
     def _fit(self, scale: int, box: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
-        pixels = self._at(scale)
-        high, wide = pixels.shape[:2]
+        image = self._at(scale)
+        wide, high = image.size
         x, y = self._lead(scale, wide, high)
         x1, y1, x2, y2 = (edge / scale for edge in box)
         part = (x1 + x, y1 + y, min(x2 + x, float(wide)), min(y2 + y, float(high)))
-        return np.array(Image.fromarray(pixels).resize(size, FILTER, box=part))
+        return np.array(image.resize(size, FILTER, box=part))
 
     def _lead(self, scale: int, wide: int, high: int) -> tuple[float, float]:
         """How far into a decode the picture begins: a scaled JPEG ends in a partly filled pixel, flipped it begins there."""
@@ -179,15 +186,16 @@ class Source:
         y = high - self.size[1] / scale if turned in codecs.FLIPPED_Y else 0.0
         return x, y
 
-    def _at(self, scale: int) -> Pixels:
+    def _at(self, scale: int) -> Image.Image:
         if scale not in self._decoded:
             if isinstance(self._content, bytes):
-                pixels = codecs.decode(self._content, self._info, scale)
+                image = codecs.decode(self._content, self._info, scale)
             else:
-                pixels = self._content if scale == 1 else np.asarray(Image.fromarray(self._content).reduce(scale))
+                image = Image.fromarray(self._content)
+                image = image if scale == 1 else image.reduce(scale)
             while len(self._decoded) > 1:
                 self._decoded.pop(next(iter(self._decoded)))
-            self._decoded[scale] = pixels
+            self._decoded[scale] = image
         return self._decoded[scale]
 
 
