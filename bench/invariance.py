@@ -121,7 +121,7 @@ def person(shape: tuple[int, ...], face: Face) -> Plane:
     return _soft(np.maximum(_ellipse(shape, face, (0.85, 0.9), -0.1), shoulders), face, 0.08)
 
 
-def _composed(rgb: Pixels, sharp: Plane, blurred: Plane) -> Pixels:
+def _composed(rgb: Pixels, sharp: Plane, blurred: npt.NDArray[np.floating]) -> Pixels:
     """`blurred` (H, W, 3) linear light where the mask `sharp` (H, W) is 0; where it is 1 the very pixels of `rgb`."""
     mixed = encoded(sharp[..., None] * to_light(rgb) + (1.0 - sharp[..., None]) * blurred)
     return np.asarray(np.where(sharp[..., None] > 0.999, rgb, mixed), np.uint8)

@@ -9,6 +9,7 @@ picture's shorter side, and randomness (a place, an angle, a sign) does not depe
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,17 +23,18 @@ __all__ = ["UNSEEN", "apply", "encoded"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
+Values = npt.NDArray[np.floating]
 Rng = np.random.Generator
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def _bytes(values: Plane) -> Pixels:
+def _bytes(values: Values) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
-def encoded(light: Plane) -> Pixels:
-    """Linear intensity (...) float32, cut to 0 to 1, to sRGB code values (...) uint8 (IEC 61966-2-1)."""
+def encoded(light: Values) -> Pixels:
+    """Linear intensity (...), cut to 0 to 1, to sRGB code values (...) uint8 (IEC 61966-2-1)."""
     light = np.clip(light, 0.0, 1.0)
     code = np.where(light > 0.0031308, 1.055 * np.power(light, 1 / 2.4, dtype=np.float32) - 0.055, 12.92 * light)
     return _bytes(255.0 * code)
@@ -70,23 +72,24 @@ def _size(rgb: Pixels, factor: float) -> tuple[int, int]:
     return max(1, round(width / factor)), max(1, round(height / factor))
 
 
-def _blended(rgb: Pixels, made: Pixels, strength: float) -> Pixels:
-    """`made`, below strength 0.1 the mixture with the picture itself, which it could not start from otherwise."""
+def _blended(rgb: Pixels, small: npt.NDArray[Any], interpolation: int, strength: float) -> Pixels:
+    """`small` enlarged again, below strength 0.1 mixed with the picture, which it could not start from otherwise."""
+    large = cv2.resize(small, rgb.shape[1::-1], interpolation=interpolation)
     share = np.float32(min(1.0, 10.0 * strength))
-    return _bytes((1.0 - share) * rgb.astype(np.float32) + share * made.astype(np.float32))
+    return _bytes((1.0 - share) * rgb.astype(np.float32) + share * large.astype(np.float32))
 
 
 def _pixelation(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Blocks of one colour, up to 2.6 % of the shorter side wide; blended in below strength 0.1."""
     block = 1.0 + strength * max(0.026 * min(rgb.shape[:2]) - 1.0, 1.0)
     small = cv2.resize(rgb, _size(rgb, block), interpolation=cv2.INTER_AREA)
-    return _blended(rgb, cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST), strength)
+    return _blended(rgb, small, cv2.INTER_NEAREST, strength)
 
 
 def _aliasing(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Every n-th pixel taken without a filter before, up to every sixth, then enlarged; blended in below strength 0.1."""
     small = cv2.resize(rgb, _size(rgb, 1.0 + 5.0 * strength), interpolation=cv2.INTER_NEAREST)
-    return _blended(rgb, cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR), strength)
+    return _blended(rgb, small, cv2.INTER_LINEAR, strength)
 
 
 def _lens_smudge(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
