@@ -68,7 +68,12 @@ def create_app(
     app.include_router(rank.router)
     app.include_router(health.router)
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=settings.max_request_bytes, pause_s=settings.receive_timeout_s)
+    app.add_middleware(
+        BodyLimit,
+        limit=settings.max_request_bytes,
+        pause_s=settings.receive_timeout_s,
+        speed=settings.receive_kib_s * 1024,
+    )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     app.add_middleware(Envelope, metrics=service.metrics)

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         given["models"] = tuple(given["models"])
     settings = Settings.read(file=getattr(args, "settings", None), **given)
     logs.configure(settings.log_level)
-    with listen(settings.http_host, settings.http_port) as listener:
+    with listen(settings.http_host, settings.http_port, settings.receive_timeout_s) as listener:
         host, port = listener.getsockname()[:2]
         logging.getLogger("pqa.service").info("listening", extra={"fields": {"host": host, "port": port}})
         if settings.workers > 1:

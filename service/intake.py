@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from pqa.errors import ImageTimeout, InputError, ModelError, UnreadableImage
@@ -17,7 +18,7 @@ from service.pipeline import Pipeline
 from service.problems import Problem
 from service.settings import Settings
 
-__all__ = ["Failure", "Intake", "rows"]
+__all__ = ["Failure", "Intake", "check_queue", "rows"]
 
 ID_LENGTH = 1024
 
@@ -33,6 +34,12 @@ class Picture:
     outcome: asyncio.Task[Prediction | Failure] | Prediction | Failure
 
 
+def check_queue(pipeline: Pipeline, settings: Settings) -> None:
+    """Raises the problem `busy` when as many pictures as are taken wait already."""
+    if pipeline.waiting >= settings.queue_pictures:
+        raise Problem("busy", "too many pictures are waiting; try again", reason="queue")
+
+
 class Intake:
     """Bounded by `share` bytes and by the settings' window; used from the event loop only."""
 
@@ -42,6 +49,7 @@ class Intake:
         self._share = share
         self._held = 0
         self._in_work = 0
+        self._sent = False
         self._moved = asyncio.Event()
         self._pictures: list[Picture] = []
 
@@ -65,16 +73,25 @@ class Intake:
     async def add(
         self, id: str | None, data: bytes | bytearray, predictor: Predictor, scene: str | None = None
     ) -> None:
-        """Send one file on its way; waits while as many as the window allows are in work."""
+        """Send one file on its way; waits while as many as the window allows are in work.
+
+        Raises the problem `busy` for the first one when the queue is full: it may have filled since the door.
+        """
         name = self._name(id)
         while self._in_work >= self._settings.request_window:
             await self._wait()
+        if not self._sent:
+            check_queue(self._pipeline, self._settings)
+            self._sent = True
         self._in_work += 1
         self._held += len(data)
         size = len(data)
-        task = asyncio.create_task(self._score(predictor, data))
+        future = self._pipeline.submit(predictor, data)
+        task = asyncio.create_task(self._score(future))
 
         def finished(_: asyncio.Task[Prediction | Failure]) -> None:
+            # A task that is cancelled before it begins has not waited for it.
+            future.cancel()
             self._in_work -= 1
             self._held -= size
             self._moved.set()
@@ -82,12 +99,10 @@ class Intake:
         task.add_done_callback(finished)
         self._pictures.append(Picture(name, scene, task))
 
-    async def _score(self, predictor: Predictor, data: bytes | bytearray) -> Prediction | Failure:
+    async def _score(self, future: Future[Prediction]) -> Prediction | Failure:
         seconds = self._settings.picture_timeout_s
-        future = asyncio.wrap_future(self._pipeline.submit(predictor, data))
-        del data
         try:
-            return await asyncio.wait_for(future, seconds)
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds)
         except (InputError, ModelError) as error:
             return error
         except TimeoutError:

@@ -88,13 +88,19 @@ class Protocol(H11Protocol):
         self.transport.close()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises OSError for a taken port or an address that is not here."""
+def listen(host: str, port: int, reader_s: float = 30.0) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError for a taken port or an address that is not here.
+
+    Its connections end when a client takes nothing of an answer for `reader_s` seconds; on Linux only.
+    """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     # Only where the protocol is named does asyncio switch off Nagle's algorithm, which costs 40 ms an answer.
     listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # asyncio would hold an answer that nobody reads for ever, also after closing its connection.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * reader_s))
         listener.bind(address)
         listener.listen(2048)
     except OSError:

@@ -63,8 +63,12 @@ class Settings:
     max_megapixels: float = _row(50.0, "pixels of one picture, read from its header before decoding", 0.001)
     picture_timeout_s: float = _row(60.0, "time from the arrival of a picture to its score", 0.001)
     receive_timeout_s: float = _row(
-        30.0, "longest pause of a client in the middle of a body, and longest time for a head", 0.001
+        30.0,
+        "longest time for a head, longest pause in a body, and longest time in which a client reads nothing",
+        0.001,
     )
+    receive_kib_s: float = _row(8.0, "least speed of a body on average, in KiB a second; clients may be "
+                                "PQA_RECEIVE_TIMEOUT_S behind it", 0.001)  # fmt: skip
     drain_notice_s: float = _row(1.0, "after SIGTERM: time with /readyz at 503 before the port is closed", 0)
     drain_s: float = _row(25.0, "after that: time for requests in flight to finish", 0)
     cache_pictures: int = _row(4096, "predictions kept, so that JSON requests can name pictures by their sha256", 0)

@@ -12,6 +12,7 @@ from fastapi import Request
 from pqa.errors import PqaError
 from pqa.runtime.detectors import Detector
 from service.access import Clients, Keys
+from service.intake import check_queue
 from service.limits import UploadMemory
 from service.metrics import Metrics
 from service.models import LoadedModels
@@ -134,8 +135,7 @@ class Service:
         """Turn a request for scores away at the door when it cannot be served now."""
         if (trouble := self.trouble) is not None:
             raise Problem("unavailable", trouble, reason="draining" if self.draining else "not-ready")
-        if self.pipeline.waiting >= self.settings.queue_pictures:
-            raise Problem("busy", "too many pictures are waiting; try again", reason="queue")
+        check_queue(self.pipeline, self.settings)
 
 
 def of(request: Request) -> Service:

@@ -20,6 +20,7 @@ from collections.abc import MutableSequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from types import FrameType
 
 from prometheus_client import multiprocess
@@ -43,6 +44,10 @@ CANNOT_LOAD = 2
 MOST_DEATHS = 8
 """Deaths of one place in a row, none of its processes having lived for `STEADY_S`, after which the service ends."""
 
+METRICS_BYTES = 1 << 20
+"""Room that the counts of one process take at most."""
+
+ROOM_PAUSE_S = 2.0
 STEADY_S = 60.0
 LONGEST_PAUSE_S = 30.0
 LATE_S = 5.0
@@ -75,12 +80,13 @@ class Supervisor:
         self._failure: str | None = None
 
     def run(self) -> None:
-        """Raises ModelError when the models cannot be served or processes keep dying."""
+        """Raises ModelError when the models cannot be served or processes keep dying, OSError for no room at the start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         signal.signal(signal.SIGHUP, self._pass_on)
         with tempfile.TemporaryDirectory(prefix="pqa-metrics-") as folder:
             os.environ[MULTIPROCESS] = folder
+            _check_room()
             while not self._signals and self._failure is None:
                 self._start_missing()
                 self._tick()
@@ -102,6 +108,13 @@ class Supervisor:
     def _start_missing(self) -> None:
         for number, place in enumerate(self._places):
             if place.process is not None or time.monotonic() < place.due:
+                continue
+            try:
+                _check_room()
+            except OSError as error:
+                # It would only die, and the others can still score.
+                log.error("no worker is started: its metrics have no room: %s", error.strerror)
+                place.due = time.monotonic() + ROOM_PAUSE_S
                 continue
             place.process = self._context.Process(
                 target=_work,
@@ -151,6 +164,19 @@ class Supervisor:
             self._tick()
 
 
+def _check_room() -> None:
+    """Raises OSError when the metrics of one more process have no room."""
+    with tempfile.TemporaryFile(dir=os.environ[MULTIPROCESS]) as file:
+        os.posix_fallocate(file.fileno(), 0, METRICS_BYTES)
+
+
+def _keep_room() -> None:
+    """Let the counts of this process own their room: they are mapped files, and a full disk would kill at a count."""
+    for path in Path(os.environ[MULTIPROCESS]).glob(f"*_{os.getpid()}.db"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def _work(
     settings: Settings, listener: socket.socket, board: MutableSequence[int], number: int, replacement: bool
 ) -> None:
@@ -165,6 +191,7 @@ def _work(
         server.should_exit = True
 
     app = create_app(settings, on_failure=stop, board=board, load_first=replacement)
+    _keep_room()
     server = Server(app, settings)
     service: Service = app.state.service
     broken = threading.Event()

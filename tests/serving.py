@@ -68,7 +68,7 @@ def serving(settings: Settings, *, ready: bool = True) -> Iterator[Live]:
     """Serve with these settings until the block ends."""
     app = create_app(settings)
     server = Server(app, settings)
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0, settings.receive_timeout_s)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

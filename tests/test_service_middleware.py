@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
-from service import problems
+from service import limits, problems
 from service.limits import BodyLimit, UploadMemory
 from service.logs import JsonFormatter, request_id
 from service.metrics import Metrics
@@ -38,7 +41,7 @@ def app() -> FastAPI:
         raise RuntimeError("secret of the inside")
 
     problems.install(app)
-    app.add_middleware(BodyLimit, limit=LIMIT, pause_s=0.05)
+    app.add_middleware(BodyLimit, limit=LIMIT, pause_s=0.05, speed=1e6)
     app.add_middleware(Envelope, metrics=Metrics())
     return app
 
@@ -139,6 +142,34 @@ def test_a_client_that_stops_in_the_middle_is_refused(app: FastAPI) -> None:
     asyncio.run(go())
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["type"] == "urn:pqa:problem:slow-client"  # type: ignore[arg-type]
+
+
+def test_a_client_that_dribbles_is_refused_and_a_service_that_takes_its_time_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the time in which the service waits for the client counts, by a clock that stands still otherwise."""
+    now = [0.0]
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def body(bytes_each: int, client_s: float, service_s: float) -> int:
+        async def receive() -> Message:
+            now[0] += client_s
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": b"x" * bytes_each, "more_body": True}
+
+        async def read(scope: Scope, receive: Receive, send: Send) -> None:
+            for _ in range(100):
+                received.append((await receive())["body"])
+                now[0] += service_s
+
+        received: list[bytes] = []
+        app = limits.BodyLimit(read, limit=10**6, pause_s=30_000, speed=100)
+        with contextlib.suppress(Problem):
+            await app({"type": "http", "headers": []}, receive, lambda message: asyncio.sleep(0))
+        return len(received)
+
+    assert asyncio.run(body(1000, client_s=10, service_s=100_000)) == 100
+    assert asyncio.run(body(1, client_s=7_000, service_s=0)) == 5
 
 
 def test_upload_memory_is_given_back_and_never_exceeded() -> None:
