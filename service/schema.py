@@ -10,6 +10,11 @@ from service.requests import ScoreRequest
 __all__ = ["problems", "scoring"]
 
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFUlEQVR42m"
+_BROWN = f"{_PNG}OMstFgwAaYGHCAwSkBAJouAM6zVh8qAAAAAElFTkSuQmCC"
+_BEIGE = f"{_PNG}M8sWoaAzbAxIADDE4JAJl5AhgHenQ1AAAAAElFTkSuQmCC"
+"""Two pictures of 8 x 8 pixels, so that the examples of the document can be sent as they are."""
+
 _SCORING_PROBLEMS = (
     "malformed unauthorised forbidden slow-client too-large unsupported-media-type "
     "nothing-scored busy model-failed unavailable deadline"
@@ -36,14 +41,14 @@ _FORM: dict[str, Any] = {
 _JSON_EXAMPLES: dict[str, Any] = {
     "upload": {
         "summary": "Two files of one scene",
-        "value": {"images": [{"id": "a.jpg", "data": "/9j/4AAQSkZJRg=="}, {"id": "b.jpg", "data": "/9j/4AAQSkZJRg=="}]},
+        "value": {"images": [{"id": "a.png", "data": _BROWN}, {"id": "b.png", "data": _BEIGE}]},
     },
     "by hash": {
         "summary": "A picture uploaded before and a new one",
         "value": {
             "images": [
-                {"id": "a.jpg", "sha256": _DIGEST, "scene": "garden"},
-                {"id": "b.jpg", "data": "/9j/4AAQSkZJRg==", "scene": "garden"},
+                {"id": "a.png", "sha256": _DIGEST, "scene": "garden"},
+                {"id": "b.png", "data": _BEIGE, "scene": "garden"},
             ],
             "attribute": "overall",
             "scene_mode": "group",
