@@ -5,8 +5,8 @@
 Portraits are drawn as in `bench.faults`. Changes of score are told in tie bands: `pqa.ranking` calls two shots tied within
 one band of each other.
 
-- Background: behind the one face, outside a soft outline of head and shoulders, blurred by a disc; those portraits are taken
-  whose background shows most detail. And the opposite, the face blurred before the background as it was.
+- Focus: the background behind the one face, outside a soft outline of head and shoulders, blurred by a disc; those portraits
+  are taken that are sharpest both there and on the face. And the opposite, the face blurred before the background as it was.
 - Skin: L* (CIELAB) of the skin alone shifted, its colour and local contrast kept, where it stays within the range of tones.
   And all portraits of the part, as they are, by the luminance of the face: does the score leave the rating behind?
 - Reduction: sets of a dozen camera-like shots (`pqa.data.camera.variants`), one shot of them replaced by its own reduction,
@@ -63,9 +63,6 @@ class Judged:
 
     score: Array
     spread: Array
-
-    def at(self, index: int | slice | npt.NDArray[np.intp]) -> Judged:
-        return Judged(self.score[index], self.spread[index])
 
 
 Judge = Callable[[Sequence[Pixels]], Judged]
@@ -141,12 +138,12 @@ def blurred_face(rgb: Pixels, face: Face, radius: float) -> Pixels:
     return _composed(rgb, around, convolve(to_light(rgb), disc(radius * min(rgb.shape[:2]))))
 
 
-def background_detail(rgb: Pixels, face: Face) -> float:
-    """Mean absolute Laplacian of luma behind the person over that of the face; 0 where little background is seen."""
+def sharpness(rgb: Pixels, face: Face) -> float:
+    """Mean absolute Laplacian of luma on the face or behind the person, the lower; 0 where little background is seen."""
     luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.float32)
     detail = np.abs(cv2.Laplacian(cv2.GaussianBlur(luma, (0, 0), 1.0), cv2.CV_32F))
     behind, front = person(rgb.shape, face) < 0.02, _ellipse(rgb.shape, face, (0.5, 0.5), 0.0) > 0
-    return float(detail[behind].mean() / (detail[front].mean() + 1e-6)) if behind.mean() > 0.2 else 0.0
+    return float(min(detail[behind].mean(), detail[front].mean())) if behind.mean() > 0.2 else 0.0
 
 
 def _lab(rgb: Pixels) -> Plane:
@@ -219,20 +216,21 @@ def focus_table(judge: Judge, pictures: Sequence[Portrait]) -> str:
     return "\n".join(lines)
 
 
-def skin_table(judge: Judge, pictures: Sequence[Portrait]) -> str:
-    """Markdown: portraits with a darker or lighter skin against themselves."""
+def skin_table(judge: Judge, pictures: Sequence[Portrait], most: int) -> str:
+    """Markdown: portraits with a darker or lighter skin against themselves, for each shift the first `most` that take it."""
     lines = ["| shift of L* | portraits | mean change | mean spread | largest change |", "|---|---|---|---|---|"]
-    before = judge([rgb for rgb, _ in pictures])
     for shift in SHIFTS:
-        made = [shifted_skin(rgb, face, shift) for rgb, face in pictures]
-        kept = np.array([index for index, shot in enumerate(made) if shot is not None], np.intp)
-        if not kept.size:
+        pairs: list[tuple[Pixels, Pixels]] = []
+        for rgb, face in pictures:
+            made = shifted_skin(rgb, face, shift) if len(pairs) < most else None
+            pairs += [(rgb, made)] if made is not None else []
+        if not pairs:
             lines.append(f"| {shift:+.0f} | 0 | – | – | – |")
             continue
-        after, own = judge([shot for shot in made if shot is not None]), before.at(kept)
-        change = after.score - own.score
+        before, after = judge([rgb for rgb, _ in pairs]), judge([made for _, made in pairs])
+        change = after.score - before.score
         lines.append(
-            f"| {shift:+.0f} | {kept.size} | {change.mean():+.3f} | {own.spread.mean():.3f} | "
+            f"| {shift:+.0f} | {len(pairs)} | {change.mean():+.3f} | {before.spread.mean():.3f} | "
             f"{change[np.abs(change).argmax()]:+.3f} |"
         )
     return "\n".join(lines)
@@ -295,9 +293,9 @@ def main() -> None:
     liked = [opened(row) for row in well_liked(rows, len(rows))]
     alone = [found for found in with_faces(liked, alone=True) if found is not None]
     print(f"{args.part} part, model {args.model}\n\n## Focus\n")
-    by_detail = sorted(alone, key=lambda found: -background_detail(*found))
-    print(focus_table(judge, by_detail[: args.portraits]))
-    print(f"\n## Skin\n\n{skin_table(judge, alone[: args.portraits])}\n")
+    sharp = sorted(alone, key=lambda found: -sharpness(*found))
+    print(focus_table(judge, sharp[: args.portraits]))
+    print(f"\n## Skin\n\n{skin_table(judge, alone, args.portraits)}\n")
     everyone = [
         (row, found) for row, found in zip(rows, with_faces([opened(row) for row in rows]), strict=True) if found
     ]

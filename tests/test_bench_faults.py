@@ -186,6 +186,40 @@ def test_grey_all_over_is_no_skin():
     assert invariance.shifted_skin(np.full((256, 256, 3), 128, np.uint8), FACE, 5.0) is None
 
 
+def brightness(shots) -> Judged:
+    return Judged(np.array([float(shot.mean()) for shot in shots]), np.full(len(shots), 1000.0))
+
+
+def cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def test_skin_table_counts_the_portraits_that_take_a_shift(portrait, monkeypatch):
+    monkeypatch.setattr(invariance, "SHIFTS", (-10.0, 60.0))
+    darker, lighter = cells(invariance.skin_table(brightness, [(portrait, FACE)] * 3, 2))
+    assert darker[:2] == ["-10", "2"]
+    assert float(darker[2]) < 0 < float(darker[3])
+    assert lighter == ["+60", "0", "–", "–", "–"]
+
+
+def test_focus_table_tells_changes_in_tie_bands(portrait):
+    def face_detail(shots):
+        return Judged(np.array([float(shot[40:80, 96:128].std()) for shot in shots]), np.full(len(shots), 0.1))
+
+    rows = cells(invariance.focus_table(face_detail, [(portrait, FACE)]))
+    assert [(row[0], row[5], row[6]) for row in rows] == [("background", "1.00", "0.00")] * 2 + [
+        ("face", "0.00", "1.00")
+    ] * 2
+    assert float(rows[3][4]) < float(rows[2][4]) < -1
+
+
+def test_sharpness_wants_face_and_background(portrait):
+    whole = invariance.sharpness(portrait, FACE)
+    assert invariance.sharpness(invariance.blurred_behind(portrait, FACE, 0.03), FACE) < 0.5 * whole
+    assert invariance.sharpness(invariance.blurred_face(portrait, FACE, 0.03), FACE) < 0.5 * whole
+    assert invariance.sharpness(portrait, Face((0.0, 0.0, 256.0, 256.0), (), 1.0)) == 0.0
+
+
 def test_residuals_by_luminance():
     judged = Judged(np.array([0.5, 0.6, 0.7, 0.8]), np.full(4, 0.1))
     lines = invariance.residual_table(judged, [0.5, 0.5, 0.5, 0.5], [10, 40, 20, 30], slices=2).splitlines()
