@@ -30,7 +30,7 @@ from pqa.data.assets import ASTRONAUT
 from pqa.runtime.session import available_cpus
 
 CLIENTS = 16
-LOADS = (0.5, 0.75, 0.9)
+LOADS = (0.5, 0.75, 0.9, 1.0)
 """Parts of the highest throughput that the open loop offers."""
 
 OVERLOAD = 3.0
@@ -106,7 +106,7 @@ async def ask(client: httpx.AsyncClient, data: bytes, load: Load, since: float) 
         return
     if answer.status_code == 200:
         load.latency_s.append(time.perf_counter() - since)
-    elif answer.status_code == 429:
+    elif answer.status_code in (429, 503) and answer.headers.get("retry-after"):
         load.refused += 1
     else:
         load.failed += 1
@@ -171,17 +171,28 @@ def main() -> None:
         full = measured(server, make, args.seconds, 0, clients=CLIENTS)
         top = len(full.latency_s) / full.seconds
         print(
-            "| offered a second | answered | p50 ms | p95 ms | p99 ms | 429 | failed | mean batch | server CPU ms a picture |"
+            "| offered a second | answered | p50 ms | p95 ms | p99 ms | refused | failed | mean batch | CPU ms a picture |"
         )
         print("|---|---|---|---|---|---|---|---|---|")
         print(full.row().replace("| 0.0 |", f"| {CLIENTS} clients |", 1))
-        for part in (*LOADS, OVERLOAD):
-            print(measured(server, make, args.seconds, part * top).row(), flush=True)
+        for part in LOADS:
+            load = measured(server, make, args.seconds, part * top)
+            print(load.row(), flush=True)
+        memory = server.begin_peak()
+        over = measured(server, make, args.seconds, OVERLOAD * top)
+        print(over.row(), flush=True)
+        longer = percentile(over.latency_s, 99) / percentile(load.latency_s, 99)
+        grown, peak = server.memory_mib() - memory, server.peak_mib() - memory
     added = 1000 * (percentile(idle.latency_s, 95) - percentile(loop.latency_s, 95))
     cpu = full.cpu_s / len(full.latency_s)
     print(f"\nbare loop: {loop.a_second:.1f} pictures a second, {1000 * loop.cpu_s:.1f} ms CPU a picture")
     print(f"throughput: {top / loop.a_second:.2f} of the bare loop; CPU a picture: {cpu / loop.cpu_s:.2f} of it")
     print(f"added latency when idle, p95: {added:.1f} ms")
+    print(
+        f"{OVERLOAD:g} times the capacity: p99 {longer:.1f} times that at capacity, memory {peak:+.0f} MiB meanwhile, ",
+        end="",
+    )
+    print(f"{grown:+.0f} MiB afterwards")
 
 
 def processor() -> str:

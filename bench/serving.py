@@ -54,6 +54,20 @@ class Served:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
+    def begin_peak(self) -> float:
+        """Resident memory now, from which `peak_mib` begins."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        return self.memory_mib()
+
+    def peak_mib(self) -> float:
+        """The most resident memory since `begin_peak`."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+    def running(self) -> bool:
+        """Whether the process has not ended, be it that nobody has asked yet how."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 

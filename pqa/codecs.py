@@ -299,12 +299,14 @@ def _decode_deep(data: bytes, profile: bytes | None) -> Image.Image:
     # OpenCV makes room for as much as a chunk promises, up to 4 GiB, before it looks for that much.
     if data.startswith(b"\x89PNG") and any(at + length > len(data) for at, length, _ in _png_chunks(data)):
         raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    values: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
+    pixels = eight_bit(values)
     if values.ndim == 3:
-        values = values[..., [2, 1, 0, 3][: values.shape[2]]]
-    return _srgb(Image.fromarray(eight_bit(np.asarray(values))), profile)
+        pixels = np.ascontiguousarray(pixels[..., ::-1])
+    del values
+    return _srgb(Image.fromarray(pixels), profile)
 
 
 def eight_bit(values: npt.NDArray[Any]) -> Pixels:

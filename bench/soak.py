@@ -1,0 +1,209 @@
+"""`python -m bench.soak WHAT [--model MODEL] [--count N]`: how a `pqa serve` of its own bears what lasts, and what is large.
+
+| WHAT | what it prints |
+|---|---|
+| `start` | seconds from the command to ready, resident memory when idle |
+| `mixed` | answers to N (10,000) requests of mixed sizes, every seventh no picture; memory that 1,000 of them leave behind |
+| `scene` | a scene of N (125) pictures of 12 megapixels in one request: ranked, seconds, peak of memory over idle |
+| `drain` | SIGTERM with N (1,000) requests in flight: answers, seconds until the process ends |
+| `lag` | time of N (400) answers of /healthz, one after the other, while pictures of 50 megapixels are decoded |
+| `limits` | time until refusal, over N (50): promise of too much, crossing without a promise, a header of 65,535 square |
+| `largest` | peak of memory over idle for one request with one picture of 50 megapixels, by its kind |
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import io
+import signal
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import httpx
+import numpy as np
+from PIL import Image
+
+from bench.service import files, percentile, processor
+from bench.serving import Served, served
+from bench.stages import portrait
+from pqa import imaging
+from pqa.data.assets import ASTRONAUT
+
+WIDE = {"PQA_QUEUE_PICTURES": "5000", "PQA_CLIENT_REQUESTS": "5000"}
+KIND = {"Content-Type": "multipart/form-data; boundary=b"}
+SIDES = (8192, 6100)
+"""Just below 50 megapixels."""
+
+Answers = collections.Counter[int]
+
+
+def post(server: Served, data: bytes) -> int:
+    """Status of the answer to one picture; 0 where none came."""
+    try:
+        return httpx.post(f"{server.url}/score", files=[("images", ("a", data))], timeout=600).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def mixed(server: Served, count: int, warm_up: int) -> tuple[Answers, float]:
+    """Answers by status, and the MiB that stayed behind after the first `warm_up` of them."""
+    makers = [files(edge) for edge in (64, 200, 640, 1500)]
+
+    def one(number: int) -> int:
+        return post(server, makers[number % 4]() if number % 7 else b"no picture")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(warm_up)))
+        before = server.memory_mib()
+        answers = collections.Counter(pool.map(one, range(count)))
+    return answers, server.memory_mib() - before
+
+
+def scene(server: Served, data: bytes, number: int) -> tuple[int, float]:
+    """How many of so many pictures, all alike but for a byte behind their end, were ranked; peak MiB over idle."""
+
+    def body() -> Iterator[bytes]:
+        for n in range(number):
+            yield f'--b\r\nContent-Disposition: form-data; name="images"; filename="{n}.jpg"\r\n\r\n'.encode()
+            yield data + n.to_bytes(2) + b"\r\n"
+        yield b"--b--\r\n"
+
+    idle = server.begin_peak()
+    answer = httpx.post(f"{server.url}/rank", content=body(), headers=KIND, timeout=900)
+    return len(answer.json()["groups"][0]["order"]), server.peak_mib() - idle
+
+
+def drain(server: Served, number: int, in_flight: Callable[[float], bool]) -> tuple[Answers, float]:
+    """Answers of requests that are in flight at SIGTERM, and the seconds from there to the end of the process."""
+    make, names = files(256), ("pqa_pictures_in_work", 'pqa_responses_total{route="/score"')
+    with ThreadPoolExecutor(number) as pool:
+        answers = [pool.submit(post, server, make()) for _ in range(number)]
+        while not in_flight(sum(map(server.metric, names))):
+            time.sleep(0.05)
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        done = collections.Counter(answer.result() for answer in answers)
+        while server.running():
+            time.sleep(0.05)
+    return done, time.monotonic() - began
+
+
+def lag(server: Served, count: int) -> list[float]:
+    """Seconds of answers of /healthz while two requests with pictures of 50 megapixels follow each other without end."""
+    data, stop = large("JPEG"), threading.Event()
+
+    def load(number: int) -> None:
+        n = number
+        while not stop.is_set():
+            post(server, data + n.to_bytes(4))
+            n += 2
+
+    with ThreadPoolExecutor(2) as pool, httpx.Client(base_url=server.url, timeout=60) as client:
+        busy = [pool.submit(load, number) for number in range(2)]
+        while not server.metric("pqa_pictures_in_work"):
+            time.sleep(0.01)
+        times = []
+        for _ in range(count):
+            began = time.perf_counter()
+            client.get("/healthz").raise_for_status()
+            times.append(time.perf_counter() - began)
+            time.sleep(0.02)
+        stop.set()
+        for one in busy:
+            one.result()
+    return times
+
+
+def refusals(server: Served, count: int) -> dict[str, list[float]]:
+    """Seconds to the first byte of the answer, from what breaks the limit; the server takes requests of 1 MiB."""
+    head = b"POST /rank HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    field = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+    part, chunk = field + bomb() + b"\r\n--b--\r\n", field + bytes(1 << 20)
+    ways = {
+        "promise": (b"", head + b"Content-Length: 99999999\r\n\r\n", b"413"),
+        "crossing": (head + b"Transfer-Encoding: chunked\r\n\r\n", b"%x\r\n" % len(chunk) + chunk + b"\r\n", b"413"),
+        "header": (b"", head + b"Content-Length: %d\r\n\r\n" % len(part) + part, b"422"),
+    }
+    times: dict[str, list[float]] = {}
+    for name, (before, last, status) in ways.items():
+        for _ in range(count):
+            with socket.create_connection(("127.0.0.1", server.port)) as connection:
+                connection.sendall(before)
+                began = time.perf_counter()
+                connection.sendall(last)
+                answer = connection.recv(100)
+                times.setdefault(name, []).append(time.perf_counter() - began)
+                if not answer.startswith(b"HTTP/1.1 " + status):
+                    raise RuntimeError(f"{name}: expected {status.decode()}, got {answer[:40]!r}")
+    return times
+
+
+def bomb() -> bytes:
+    """A PNG whose header promises 65,535 by 65,535 pixels."""
+    size = struct.pack(">4sLLBBBBB", b"IHDR", 65535, 65535, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))
+    data = struct.pack(">L4s", len(rows), b"IDAT") + rows + struct.pack(">L", zlib.crc32(b"IDAT" + rows))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + size + struct.pack(">L", zlib.crc32(size)) + data
+
+
+def large(kind: str) -> bytes:
+    """The shipped portrait, enlarged to 50 megapixels."""
+    rgb = Image.fromarray(imaging.open(ASTRONAUT).reduced(512)).resize(SIDES, Image.Resampling.BILINEAR)
+    if kind == "16-bit PNG with alpha":
+        deep = np.asarray(rgb.convert("RGBA"))[..., [2, 1, 0, 3]].astype(np.uint16) * 257
+        return cv2.imencode(".png", deep, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
+    buffer = io.BytesIO()
+    rgb.save(buffer, kind, quality=85, compress_level=3)
+    return buffer.getvalue()
+
+
+def milliseconds(times: list[float]) -> str:
+    p50, p99 = (1000 * percentile(times, part) for part in (50, 99))
+    return f"median {p50:.1f} ms, p99 {p99:.1f} ms, longest {1000 * max(times):.1f} ms"
+
+
+def main() -> None:
+    defaults = {"start": 1, "mixed": 10_000, "scene": 125, "drain": 1000, "lag": 400, "limits": 50, "largest": 1}
+    parser = argparse.ArgumentParser(description="How the service bears what lasts, and what is large.")
+    parser.add_argument("what", choices=defaults)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--count", type=int)
+    args = parser.parse_args()
+    count = args.count or defaults[args.what]
+    settings = {"drain": WIDE, "limits": {"PQA_MAX_REQUEST_MIB": "1"}, "largest": {"PQA_MAX_FILE_MIB": "200"}}
+    began = time.monotonic()
+    with served("--model", args.model, **settings.get(args.what, {})) as server:
+        ready = time.monotonic() - began
+        print(f"{processor()}: ready after {ready:.1f} s, {server.memory_mib():.0f} MiB resident", flush=True)
+        began = time.monotonic()
+        if args.what == "mixed":
+            answers, growth = mixed(server, count, warm_up=max(1, count // 5))
+            print(f"{count} requests: {dict(answers)}; {1000 * growth / count:.2f} MiB stay behind per 1,000")
+        elif args.what == "scene":
+            ranked, peak = scene(server, portrait(), count)
+            print(f"{ranked} of {count} ranked in {time.monotonic() - began:.1f} s, peak {peak:.0f} MiB over idle")
+        elif args.what == "drain":
+            done, seconds = drain(server, count, lambda arrived: arrived >= count)
+            print(f"{count} in flight: {dict(done)}; ended {seconds:.1f} s after SIGTERM")
+        elif args.what == "lag":
+            print(f"/healthz while 50 megapixels are decoded: {milliseconds(lag(server, count))}")
+        elif args.what == "limits":
+            for name, times in refusals(server, count).items():
+                print(f"{name}: {milliseconds(times)}")
+        elif args.what == "largest":
+            for kind in ("JPEG", "PNG", "WEBP", "TIFF", "16-bit PNG with alpha"):
+                data, idle = large(kind), server.begin_peak()
+                status = post(server, data)
+                over = server.peak_mib() - idle
+                print(f"{kind} of {len(data) / 2**20:.0f} MiB: {status}, peak {over:.0f} MiB over idle", flush=True)
+
+
+if __name__ == "__main__":
+    main()
