@@ -22,7 +22,7 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -80,12 +80,14 @@ def scene(server: Served, data: bytes, number: int) -> tuple[int, float]:
     return len(answer.json()["groups"][0]["order"]), server.peak_mib() - idle
 
 
-def drain(server: Served, number: int, in_flight: Callable[[float], bool]) -> tuple[Answers, float]:
+def drain(server: Served, number: int) -> tuple[Answers, float]:
     """Answers of requests that are in flight at SIGTERM, and the seconds from there to the end of the process."""
     make, names = files(256), ("pqa_pictures_in_work", 'pqa_responses_total{route="/score"')
     with ThreadPoolExecutor(number) as pool:
         answers = [pool.submit(post, server, make()) for _ in range(number)]
-        while not in_flight(sum(map(server.metric, names))):
+        while sum(map(server.metric, names)) < number:
+            if any(answer.done() and answer.result() != 200 for answer in answers):
+                raise RuntimeError("a request was refused before SIGTERM")
             time.sleep(0.05)
         began = time.monotonic()
         server.signal(signal.SIGTERM)
@@ -190,7 +192,7 @@ def main() -> None:
             ranked, peak = scene(server, portrait(), count)
             print(f"{ranked} of {count} ranked in {time.monotonic() - began:.1f} s, peak {peak:.0f} MiB over idle")
         elif args.what == "drain":
-            done, seconds = drain(server, count, lambda arrived: arrived >= count)
+            done, seconds = drain(server, count)
             print(f"{count} in flight: {dict(done)}; ended {seconds:.1f} s after SIGTERM")
         elif args.what == "lag":
             print(f"/healthz while 50 megapixels are decoded: {milliseconds(lag(server, count))}")
