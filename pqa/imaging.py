@@ -146,10 +146,13 @@ class Source:
         scale = _scale(short / max(short_side, WORKING_SIDE))
         return self._fit(scale, (0.0, 0.0, float(self.size[0]), float(self.size[1])), (width, height))
 
-    def region(self, box: tuple[float, float, float, float], side: int | None = None) -> Pixels:
+    def region(
+        self, box: tuple[float, float, float, float], side: int | None = None, least: int | None = None
+    ) -> Pixels:
         """Pixels of `box` (x1, y1, x2, y2 in displayed pixels), rounded outwards, cut at the frame, at least one pixel.
 
-        `side`: reduce the longer edge to it (never enlarge); None: native resolution. Raises InputError on damage.
+        `side`: reduce the longer edge to it (never enlarge); None: native resolution. `least`: fewer pixels will do, down to
+        this many, where a coarser decode then serves. Raises InputError on damage.
         """
         width, height = self.size
         x1 = int(np.clip(np.floor(box[0]), 0, width - 1))
@@ -159,8 +162,11 @@ class Source:
         longer = max(x2 - x1, y2 - y1)
         if side is None or side >= longer:
             return self._native((x1, y1, x2, y2))
+        scale = _scale(longer / min(side, least or side))
+        if scale > 1:
+            side = min(side, int(longer / (scale * MARGIN)))
         target = (max(1, round((x2 - x1) * side / longer)), max(1, round((y2 - y1) * side / longer)))
-        return self._fit(_scale(longer / side), (float(x1), float(y1), float(x2), float(y2)), target)
+        return self._fit(scale, (float(x1), float(y1), float(x2), float(y2)), target)
 
     def _native(self, box: tuple[int, int, int, int]) -> Pixels:
         x1, y1, x2, y2 = box

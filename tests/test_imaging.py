@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
-from pqa import imaging
+from pqa import codecs, imaging
 from pqa.data import assets
 from pqa.errors import EmptyImage, ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
 
@@ -74,6 +74,22 @@ def test_scaled_decode_agrees_with_plain_decode(short_side):
     assert difference.mean() < 1.0
     box = (300.3, 200.7, 900.0, 1000.0)
     assert np.abs(scaled.region(box, short_side).astype(int) - plain.region(box, short_side)).mean() < 1.0
+
+
+def test_a_region_is_smaller_where_a_coarser_decode_will_do(monkeypatch):
+    data = encoded(photograph(1100, 1400), "JPEG", quality=90)
+    plain = imaging.open(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    source, scales = imaging.open(data), []
+    decode = codecs.decode
+    monkeypatch.setattr(codecs, "decode", lambda *asked: scales.append(asked[2]) or decode(*asked))
+    box = (100.0, 50.0, 800.0, 950.0)
+    assert source.region(box, 256).shape == (256, 199, 3)
+    assert source.region(box, 256, 172).shape == (180, 140, 3)  # 900 / (4 * MARGIN)
+    np.testing.assert_array_equal(source.region(box, 256, 172), source.region(box, 180))
+    assert source.region(box, 128, 172).shape == (128, 100, 3)
+    assert scales == [2, 4]
+    difference = np.abs(source.region(box, 256, 172).astype(int) - plain.region(box, 256, 172))
+    assert difference.mean() < 1.0
 
 
 def test_png_and_array_reduce_alike():
@@ -387,9 +403,10 @@ def test_a_pipe_is_refused_without_waiting(tmp_path):
         imaging.open(tmp_path / "shot.jpg")
 
 
-def test_what_is_handed_out_may_be_changed():
+@pytest.mark.parametrize("format", ["array", "PNG"])
+def test_what_is_handed_out_may_be_changed(format):
     pixels = np.zeros((20, 30, 3), np.uint8)
-    source = imaging.open(pixels)
+    source = imaging.open(pixels if format == "array" else encoded(pixels, format))
     for handed in (
         source.reduced(20),
         source.reduced(10),
@@ -398,6 +415,8 @@ def test_what_is_handed_out_may_be_changed():
     ):
         handed[:] = 255
     assert not pixels.any()
+    assert not source.region(WHOLE).any()
+    assert not source.reduced(10).any()
     assert not source.reduced(20).any()
 
 

@@ -1,6 +1,7 @@
 """Measurements in units, and the reasons drawn from them."""
 
 import dataclasses
+import io
 from importlib.resources import files
 
 import cv2
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pqa import imaging, measures
+from pqa import codecs, imaging, measures
 from pqa.data import camera
 from pqa.measures import Measurements, measure, reasons
+from pqa.spec import CropRule, ViewSpec
 from pqa.types import Face
+from pqa.views import make_view
 
 # The astronaut's face, read off the picture by eye.
 FACE = Face(
@@ -115,6 +118,38 @@ def test_more_pixels_of_the_same_softness_measure_alike(portrait):
     assert big.eye_blur == pytest.approx(small.eye_blur, rel=0.15)
     assert big.face_share == pytest.approx(small.face_share)
     assert big.face_luminance == pytest.approx(small.face_luminance, abs=1)
+
+
+def enlarged(portrait: np.ndarray, side: int) -> tuple[bytes, Face]:
+    """A noisy JPEG of the head and shoulders whose face has `side` pixels, and the face."""
+    scale = side / FACE.side
+    large = cv2.resize(portrait[:300, 60:380], None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    noisy = large + np.random.default_rng(0).normal(0, 6, large.shape)
+    buffer = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue(), moved(FACE, scale, -60 * scale)
+
+
+@pytest.mark.parametrize("side", [872, 940, 1100])
+def test_measuring_needs_no_decode_beyond_the_face_view(portrait, side, monkeypatch):
+    data, face = enlarged(portrait, side)
+    source, scales = imaging.open(data), []
+    decode = codecs.decode
+    monkeypatch.setattr(codecs, "decode", lambda *asked: scales.append(asked[2]) or decode(*asked))
+    source.reduced(imaging.WORKING_SIDE)
+    make_view(source, face, ViewSpec("face", "face", (224, 224), crop=CropRule(1.3, square=True)))
+    seen = list(scales)
+    cheap = measure(source, face)
+    assert scales == seen
+    monkeypatch.setattr(measures, "FACE_LEAST", measures.FACE_SIDE)
+    fine = measure(imaging.open(data), face)
+    assert scales[len(seen) :] != seen  # the finer decode was another one: the test could fail
+    # Against thresholds of 2.2 and 1.7: the coarser pixels themselves count a little as blur.
+    assert cheap.face_blur == pytest.approx(fine.face_blur, abs=0.3)
+    assert cheap.eye_blur == pytest.approx(fine.eye_blur, abs=0.3)
+    assert cheap.noise == pytest.approx(fine.noise, rel=0.25)
+    assert cheap.face_highlight == pytest.approx(fine.face_highlight, abs=0.5)
+    assert [row.code for row in reasons(cheap)] == [row.code for row in reasons(fine)]
 
 
 FAULTS = [

@@ -66,26 +66,33 @@ class AreaSampler:
 
     def resize(self, height: int, width: int) -> Floats:
         """The whole picture as (1, 3, height, width), grey levels in [0, 255]."""
-        return self._means(np.array([[0, 0, self.width, self.height]]), height, width)
+        left, right = (edge[0] for edge in _cells(np.array([0]), np.array([self.width]), width))
+        top, bottom = (edge[0] for edge in _cells(np.array([0]), np.array([self.height]), height))
+        area = ((bottom - top)[:, None] * (right - left)).astype(np.float32)
+        means = np.empty((1, 3, height, width), np.float32)
+        for channel, sums in enumerate(self._sums):
+            lines = sums.reshape(self.height + 1, self.width + 1)
+            # Whole lines first: a quarter of the gathering that arbitrary windows need.
+            band = lines.take(bottom, axis=0) - lines.take(top, axis=0)
+            total = band.take(right, axis=1) - band.take(left, axis=1)
+            np.divide(total, area, out=means[0, channel], casting="unsafe")
+        return means
 
     def crops(self, boxes: Ints, side: int) -> Floats:
         """The (N, 4) boxes, which lie inside the picture, as (N, 3, side, side), grey levels in [0, 255]."""
-        return self._means(boxes, side, side)
-
-    def _means(self, boxes: Ints, height: int, width: int) -> Floats:
-        left, right = _cells(boxes[:, 0], boxes[:, 2], width)
-        top, bottom = _cells(boxes[:, 1], boxes[:, 3], height)
+        left, right = _cells(boxes[:, 0], boxes[:, 2], side)
+        top, bottom = _cells(boxes[:, 1], boxes[:, 3], side)
         line = self.width + 1
         upper, lower = top[:, :, None] * line, bottom[:, :, None] * line
         before, after = left[:, None, :], right[:, None, :]
         corners = lower + after, upper + after, lower + before, upper + before
         area = ((bottom - top)[:, :, None] * (right - left)[:, None, :]).astype(np.float32)
-        means = np.empty((len(boxes), 3, height, width), np.float32)
+        means = np.empty((len(boxes), 3, side, side), np.float32)
         for channel, sums in enumerate(self._sums):
-            total = sums[corners[0]]
-            total -= sums[corners[1]]
-            total -= sums[corners[2]]
-            total += sums[corners[3]]
+            total = sums.take(corners[0])
+            total -= sums.take(corners[1])
+            total -= sums.take(corners[2])
+            total += sums.take(corners[3])
             np.divide(total, area, out=means[:, channel], casting="unsafe")
         return means
 
