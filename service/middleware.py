@@ -46,6 +46,12 @@ class Envelope:
         token = request_id.set(exchange.id)
         try:
             await self.app(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if exchange.started:
+                raise
+            # The time for draining is over, and the server would answer with a bare 500.
+            problem = Problem("unavailable", "the service stopped before this request was answered; try again")
+            await render(problem, exchange.id)(scope, exchange.receive, exchange.send)
         except Exception:
             log.exception("unhandled")
             if not exchange.started:

@@ -101,6 +101,20 @@ def test_an_answer_that_nobody_reads_is_given_up(tiny_model: Path) -> None:
         deaf.close()
 
 
+def test_what_draining_leaves_unanswered_is_told_to_come_back(
+    tiny_model: Path, astronaut: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Settings(models=(str(tiny_model),), drain_s=0)) as live, ThreadPoolExecutor(1) as pool:
+        arrived, go = hold(live, monkeypatch)
+        late = pool.submit(score, live.port, astronaut)
+        assert arrived.wait(20)
+        live.server.should_exit = True
+        answer = late.result()
+        go.set()
+    problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+
+
 FULL = ("sh", "-c", 'ulimit -S -f 0 && exec "$@"', "sh")
 """Runs a command whose every write to a file fails, as on a full disk."""
 
