@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
 import pytest
 
 from pqa.errors import ConfigurationError
+from pqa.runtime import session
 from service.settings import Settings, table
 
 
@@ -105,3 +107,12 @@ def test_folders_are_split_like_path(tmp_path: Path) -> None:
     import os
 
     assert Settings(models_dir=f"{tmp_path}{os.pathsep}/else").folders == [tmp_path, Path("/else")]
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("", 8)])
+def test_threads_follow_affinity_and_quota(quota: str, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(session, "open", lambda _: io.StringIO(quota), raising=False)
+    assert session.available_cpus() == cpus
+    assert Settings().decoders == cpus
+    assert Settings(workers=4).decoders == max(1, cpus // 4)
