@@ -24,6 +24,8 @@ def test_the_api_is_as_its_document_says(
     with serving(Settings(models=(str(tiny_model),), receive_timeout_s=0.2)) as live:
         # Random bytes are no picture, so not every request that fits the document is accepted.
         options = ["--exclude-checks", "positive_data_acceptance", "--generation-deterministic", "--no-color"]
+        # What is slow here may be the machine.
+        options += ["--suppress-health-check", "all", "--request-timeout", "60"]
         url = f"http://127.0.0.1:{live.port}/openapi.json"
         command = [sys.executable, "-m", "schemathesis.cli", "run", url, "--max-examples", str(number), *options]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
