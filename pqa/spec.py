@@ -16,6 +16,7 @@ A attributes, S scenes, B branches):
 | distortion_probabilities | (N, D) | posterior of the kind of fault; for training, not served; optional |
 | branches | (N, B) | score of each branch alone for the first attribute; optional |
 | gate | (N,) | weight of the face branch in [0, 1]; optional |
+| distance | (N,) | how far the nearest of the training pictures is, by statistics; optional |
 | embedding | (N, E) | what pictures of one set are compared by; only with `sets` |
 
 With `sets` the file holds a second graph, as base64 in its metadata (key `pqa.sets`), which takes one set of M pictures:
@@ -103,7 +104,8 @@ class Parity:
 class ModelSpec:
     """What a model file says about itself. `range` is the scale of the ratings it was trained on (not a clip).
 
-    `sets`: it also scores pictures together with their set (see the module).
+    `sets`: it also scores pictures together with their set (see the module). A picture whose output `distance` is above
+    `unlike_above` is flagged `unlike_training`.
     """
 
     name: str
@@ -116,6 +118,7 @@ class ModelSpec:
     range: tuple[float, float] = (0.0, 1.0)
     branches: tuple[str, ...] = ()
     sets: bool = False
+    unlike_above: float | None = None
     comparable_across_scenes: bool = False
     detector: str = "mtcnn"
     licence: str = "unspecified"

@@ -75,8 +75,8 @@ def test_the_checkpoint_exports_to_the_same_scores(trained, tmp_path, capsys):
 
 def test_nothing_of_the_report_part_is_faulted_and_groups_stay_whole(trained):
     samples = Cache.open(trained / "cache").samples
-    assert all(not sample.fault for sample in samples if sample.part == "report")
-    assert {samples[sample.base].part for sample in samples if sample.fault} <= {"train", "choose"}
+    assert all(row == sample.base for row, sample in enumerate(samples) if sample.part == "report")
+    assert {samples[sample.base].part for sample in samples if sample.version} == {"train", "choose"}
     assert all(samples[sample.base].part == sample.part for sample in samples)
 
 

@@ -14,6 +14,7 @@ FLAGS: dict[str, str] = {
     "small_face": "small face",
     "first_frame": "several frames or pages, the first one judged",
     "untrained_model": "untrained model",
+    "unlike_training": "unlike the photographs the model learned from",
 }
 
 # "The face is blurred." becomes a part of a longer line.

@@ -20,7 +20,7 @@ from PIL import Image
 
 from pqa.errors import ConfigurationError, unknown_key
 
-__all__ = ["FAULTS", "Fault", "apply", "convolve", "disc", "streak", "to_light", "variants"]
+__all__ = ["FAULTS", "Fault", "apply", "convolve", "disc", "streak", "to_code", "to_light", "variants"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -40,7 +40,8 @@ def to_light(rgb: Pixels) -> Plane:
     return _to_linear()[rgb]
 
 
-def _code(light: Plane) -> Pixels:
+def to_code(light: Plane) -> Pixels:
+    """The inverse of `to_light`: linear intensity, clipped to 0 to 1, to uint8 sRGB."""
     light = np.clip(light, 0.0, 1.0)
     code = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.power(light, 1 / 2.4, dtype=np.float32) - 0.055)
     return np.rint(code * 255.0).astype(np.uint8)
@@ -75,19 +76,19 @@ def convolve(light: Plane, kernel: Plane) -> Plane:
 
 def _defocus(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Disc of a radius up to 2.2 % of the shorter side, in linear light."""
-    return _code(convolve(to_light(rgb), disc(0.022 * strength * min(rgb.shape[:2]))))
+    return to_code(convolve(to_light(rgb), disc(0.022 * strength * min(rgb.shape[:2]))))
 
 
 def _lens_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Gaussian of a standard deviation up to 1.2 % of the shorter side, in linear light."""
     sigma = 0.012 * strength * min(rgb.shape[:2])
-    return _code(np.asarray(cv2.GaussianBlur(to_light(rgb), (0, 0), max(sigma, 0.05), borderType=cv2.BORDER_REFLECT)))
+    return to_code(np.asarray(cv2.GaussianBlur(to_light(rgb), (0, 0), max(sigma, 0.05), borderType=cv2.BORDER_REFLECT)))
 
 
 def _motion(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """A straight streak of a length up to 6 % of the shorter side at a random angle, in linear light."""
     kernel = streak(0.06 * strength * min(rgb.shape[:2]), rng.uniform(0.0, np.pi))
-    return _code(convolve(to_light(rgb), kernel))
+    return to_code(convolve(to_light(rgb), kernel))
 
 
 def _sensor_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -95,7 +96,7 @@ def _sensor_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     gain = strength**2 / 120.0
     light = to_light(rgb)
     noise = rng.standard_normal(light.shape, np.float32)
-    return _code(light + noise * np.sqrt(gain * light + (0.03**2) * gain))
+    return to_code(light + noise * np.sqrt(gain * light + (0.03**2) * gain))
 
 
 def _colour_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -146,12 +147,12 @@ def _low_resolution(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
 def _under_exposure(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Up to 4 stops less light, with the noise that lifting it would show."""
     light = to_light(rgb) * np.float32(2.0 ** (-4.0 * strength))
-    return _code(light + rng.standard_normal(light.shape, np.float32) * np.float32(0.002 * strength))
+    return to_code(light + rng.standard_normal(light.shape, np.float32) * np.float32(0.002 * strength))
 
 
 def _over_exposure(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Up to 3 stops more light: highlights clip."""
-    return _code(to_light(rgb) * np.float32(2.0 ** (3.0 * strength)))
+    return to_code(to_light(rgb) * np.float32(2.0 ** (3.0 * strength)))
 
 
 def _haze(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -168,7 +169,7 @@ def _white_balance(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Gains of red and blue wrong by up to 1.2 stops, towards a random hue."""
     angle = rng.uniform(0.0, 2.0 * np.pi)
     stops = 1.2 * strength * np.array([np.cos(angle), 0.35 * np.sin(2 * angle), np.sin(angle)])
-    return _code(to_light(rgb) * np.exp2(stops).astype(np.float32))
+    return to_code(to_light(rgb) * np.exp2(stops).astype(np.float32))
 
 
 def _banding(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -184,7 +185,71 @@ def _flare(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     distance = np.hypot(x - rng.uniform(0, width), y - rng.uniform(0, height)) / max(height, width)
     veil = np.exp(-((distance / 0.55) ** 2))[..., None] * np.array([1.0, 0.93, 0.82])
-    return _code(to_light(rgb) + np.float32(0.7 * strength) * veil.astype(np.float32))
+    return to_code(to_light(rgb) + np.float32(0.7 * strength) * veil.astype(np.float32))
+
+
+def _vignetting(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Light falls off towards the corners by up to 3.2 stops, with the fourth power of the cosine."""
+    height, width = rgb.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    square = ((x - width / 2) ** 2 + (y - height / 2) ** 2) / max(1.0, (height**2 + width**2) / 4.0)
+    fall = 1.0 / (1.0 + 2.0 * strength * square) ** 2
+    return to_code(to_light(rgb) * fall[..., None].astype(np.float32))
+
+
+def _chromatic_aberration(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Red is drawn larger and blue smaller, by up to 1.5 % each: coloured edges away from the middle."""
+    height, width = rgb.shape[:2]
+    made = rgb.copy()
+    for channel, sign in ((0, 1.0), (2, -1.0)):
+        scale = 1.0 + sign * 0.015 * strength
+        matrix = np.array([[scale, 0.0, (1 - scale) * width / 2], [0.0, scale, (1 - scale) * height / 2]])
+        plane = np.ascontiguousarray(rgb[..., channel])
+        made[..., channel] = cv2.warpAffine(plane, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return made
+
+
+def _saturation(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Colours pushed away from grey, up to three times as far."""
+    values = rgb.astype(np.float32)
+    grey = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    return _bytes(np.asarray(grey + (1.0 + 2.0 * strength) * (values - grey), np.float32))
+
+
+def _fading(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """A washed-out print: up to 70 % of the colour and 40 % of the contrast go."""
+    values = rgb.astype(np.float32)
+    grey = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    pale: Plane = np.asarray(grey + (1.0 - 0.7 * strength) * (values - grey), np.float32)
+    return _bytes(pale + 0.4 * strength * (130.0 - pale))
+
+
+def _webp(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """WebP of quality 40 down to 0, blended in below strength 0.1 so that it starts from the picture itself."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "WEBP", quality=round(40.0 * (1.0 - strength)), method=2)
+    lossy = np.asarray(Image.open(buffer).convert("RGB"), np.float32)
+    share = min(1.0, 10.0 * strength)
+    return _bytes((1.0 - share) * rgb + share * lossy)
+
+
+def _impulse_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Up to 6 % of the pixels are stuck at black or white; a weak fault's pixels are among a strong one's."""
+    draw = rng.random(rgb.shape[:2])
+    made = rgb.copy()
+    made[draw < 0.03 * strength] = 0
+    made[draw > 1.0 - 0.03 * strength] = 255
+    return made
+
+
+def _ghosting(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
+    """Frames merged out of line: a second picture, shifted by 3 % of the shorter side, shines through by up to a half."""
+    height, width = rgb.shape[:2]
+    angle, reach = rng.uniform(0.0, 2.0 * np.pi), 0.03 * min(height, width)
+    matrix = np.array([[1.0, 0.0, reach * np.cos(angle)], [0.0, 1.0, reach * np.sin(angle)]])
+    light = to_light(rgb)
+    shifted = cv2.warpAffine(light, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    return to_code(light + np.float32(0.5 * strength) * (np.asarray(shifted, np.float32) - light))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +277,13 @@ FAULTS: dict[str, Fault] = {
     "white_balance": Fault("exposure", _white_balance),
     "banding": Fault("both", _banding),
     "flare": Fault("exposure", _flare),
+    "vignetting": Fault("exposure", _vignetting),
+    "chromatic_aberration": Fault("detail", _chromatic_aberration),
+    "saturation": Fault("exposure", _saturation),
+    "fading": Fault("exposure", _fading),
+    "webp": Fault("detail", _webp),
+    "impulse_noise": Fault("detail", _impulse_noise),
+    "ghosting": Fault("detail", _ghosting),
 }
 
 

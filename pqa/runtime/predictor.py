@@ -139,6 +139,9 @@ class Predictor:
         if facts.faces and "face" in branches:
             main = replace(facts.faces[0], quality=branches["face"])
             facts = replace(facts, faces=(main, *facts.faces[1:]))
+        limit = self.spec.unlike_above
+        if limit is not None and "distance" in row and row["distance"] > limit:
+            facts = replace(facts, flags=(*facts.flags, "unlike_training"))
         std = row.get("std")
         return Prediction(
             facts=facts,

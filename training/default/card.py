@@ -17,12 +17,13 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 
 import pqa
 from pqa import imaging, nss
+from pqa.calibration import calibration, pairs, win_probability
 from pqa.data import biq2021
 from pqa.data.parts import Part
 from pqa.runtime.predictor import Predictor
 from pqa.types import Score
 from training.default.cache import Cache, Sample
-from training.default.data import view_tensors
+from training.default.data import SOUND, view_tensors
 
 __all__ = ["main"]
 
@@ -67,6 +68,9 @@ SLICES: tuple[Slice, ...] = (
     ("portraits, face above a quarter", lambda sample, row: sample.portrait and sample.face_share >= 0.25),
     ("portraits, one face", lambda sample, row: sample.portrait and sample.faces == 1),
     ("portraits, several faces", lambda sample, row: sample.portrait and sample.faces > 1),
+    ("portraits, L* of the face below 50", lambda sample, row: sample.portrait and _luminance(row) < 50),
+    ("portraits, L* of the face 50 to 65", lambda sample, row: sample.portrait and 50 <= _luminance(row) < 65),
+    ("portraits, L* of the face above 65", lambda sample, row: sample.portrait and 65 <= _luminance(row) < 101),
     ("all pictures", lambda sample, row: True),
 )
 
@@ -151,17 +155,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("| fault | n | scores below its sound picture | mean fall |\n|---|---|---|---|")
     for fault, falls in sorted(_falls(cache, assessor.predictor).items()):
         print(f"| {fault} | {len(falls)} | {np.mean(np.array(falls) > 0):.2f} | {np.mean(falls):.3f} |")
-    calibration = spec.calibration
+    fitted = spec.calibration
     print(
-        f"\nSpreads are the graph's times {calibration.std_scale:.3f}, win probabilities use the slope "
-        f"{calibration.win_slope:.3f}; fitted on the choose part ({calibration.source})."
+        f"\nSpreads are the graph's times {fitted.std_scale:.3f}, win probabilities use the slope "
+        f"{fitted.win_slope:.3f}; fitted on the choose part ({fitted.source})."
     )
-    error = np.array([row.score for row in scored]) - mos
     std = np.array([row.score_std or np.nan for row in scored])
     print(
-        f"On the report part's portraits the standardised error has the root mean square {_rms(error / std, portrait):.3f}."
+        "On the report part's portraits the standardised error has the root mean square "
+        f"{_rms((score - mos) / std, portrait):.3f}. Is a win probability the share of pairs won?\n"
+    )
+    print("| pairs of the report part | pairs | calibration error | Brier score |\n|---|---|---|---|")
+    names = np.array([str(sample.group) for sample in samples])
+    everything = np.ones(len(names), bool)
+    for title, kind, mask in (
+        ("two portraits, of other content", "across", portrait),
+        ("two pictures of one near-duplicate group, all subjects", "within", everything),
+    ):
+        chosen = pairs(names[mask], kind)
+        probability = win_probability(score[mask], std[mask] / fitted.win_slope, chosen)
+        found = calibration(probability, mos[mask], chosen, kind=kind)
+        print(f"| {title} | {found.pairs} | {found.ece:.3f} | {found.brier:.3f} |")
+    unlike = np.array(["unlike_training" in row.flags for row in scored])
+    print(
+        f"\nFlagged as unlike the photographs it learned from: {unlike[portrait].mean():.1%} of the portraits, "
+        f"{unlike[~portrait].mean():.1%} of the other pictures of the report part."
     )
     return 0
+
+
+def _luminance(row: Score) -> float:
+    """L* of the face, NaN without one."""
+    value = row.measurements.get("face_luminance")
+    return float("nan") if value is None else value
 
 
 def _falls(cache: Cache, predictor: Predictor) -> dict[str, list[float]]:
@@ -176,8 +202,14 @@ def _falls(cache: Cache, predictor: Predictor) -> dict[str, list[float]]:
 
     falls: dict[str, list[float]] = {}
     for row, sample in enumerate(cache.samples):
-        if sample.part == "choose" and sample.portrait and sample.fault and sample.strength >= 0.5:
-            falls.setdefault(sample.fault, []).append(score(sample.base) - score(row))
+        single = sample.version and "+" not in sample.version
+        if (
+            sample.part == "choose"
+            and sample.portrait
+            and single
+            and (sample.strength >= 0.5 or sample.version in SOUND)
+        ):
+            falls.setdefault(sample.version, []).append(score(sample.base) - score(row))
     return falls
 
 

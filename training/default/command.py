@@ -15,6 +15,7 @@ from pqa.runtime.session import available_cpus
 from training.default.cache import Item, build
 from training.default.fit import Origin, build_model, fit
 from training.default.recipe import RECIPE
+from training.default.versions import Plan
 
 __all__ = ["run"]
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     changes = {key: getattr(args, key) for key in ("epochs", "seed") if getattr(args, key) is not None}
     rows = biq2021.read(folder)
     if args.smoke:
-        changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait_versions": 2, "precision": "32-true"}
+        changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait": Plan(2, 1, 2, 1), "precision": "32-true"}
         rows = rows[:: max(1, len(rows) // 120)]
     recipe = dataclasses.replace(recipe, **changes)
     items = [Item(row.path, row.mos, row.subset, row.portrait) for row in rows]
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
             items,
             build_model(recipe).views,
             args.cache or args.out / "cache",
-            versions=recipe.versions,
+            plans=recipe.plan,
             seed=recipe.seed,
             workers=available_cpus(),
             on_done=lambda: progress.advance(task),

@@ -25,7 +25,8 @@ from pqa.spec import ModelSpec, ViewSpec
 from training.calibrate import calibrate
 from training.default.cache import Cache
 from training.default.conditions import conditions
-from training.default.data import PairDataset, PlainDataset
+from training.default.data import SOUND, PlainDataset, VersionDataset
+from training.default.examples import LEAVES, TREES, examples, grown, priors, tensors
 from training.default.module import SceneGateTask
 from training.default.recipe import SceneGateRecipe
 
@@ -35,10 +36,11 @@ PROOF_PICTURES = 32
 LAB = [nss.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
 
 
-def build_model(recipe: SceneGateRecipe) -> torch.nn.Module:
-    """The untrained model of a recipe."""
+def build_model(recipe: SceneGateRecipe, anchors: int = 0) -> torch.nn.Module:
+    """The untrained model of a recipe, with room for so many rated examples."""
     torch.manual_seed(recipe.seed)
-    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES))
+    trees = TREES if anchors else 0
+    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES), anchors=anchors, trees=trees, leaves=LEAVES)
 
 
 def predict(model: torch.nn.Module, cache: Cache, rows: list[int]) -> dict[str, npt.NDArray[np.float32]]:
@@ -51,18 +53,19 @@ def predict(model: torch.nn.Module, cache: Cache, rows: list[int]) -> dict[str, 
 
 
 class Watch(Callback):
-    """After each epoch: SRCC of the averaged model on the choose part, on its portraits and on faulted versions."""
+    """After each epoch: figures of the averaged model, with the prior, on the portraits of the choose part."""
 
-    def __init__(self, cache: Cache, pairs: PairDataset) -> None:
-        self._cache, self._pairs = cache, pairs
-        self._rows = [row for row, sample in enumerate(cache.samples) if sample.part == "choose"]
+    def __init__(self, cache: Cache, dataset: VersionDataset, prior: npt.NDArray[np.float32]) -> None:
+        self._cache, self._dataset, self._prior = cache, dataset, prior
+        self._rows = [row for row, s in enumerate(cache.samples) if s.part == "choose" and s.portrait]
         self.history: list[dict[str, float]] = []
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
-        self._pairs.epoch = trainer.current_epoch
+        self._dataset.epoch = trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         score = predict(task.average, self._cache, self._rows)["score"][:, 0]
+        score = (score + self._prior[self._rows]) / 2.0
         figures = choose_figures(self._cache, self._rows, score)
         task.log_dict(figures)
         self.history.append({"epoch": trainer.current_epoch, **figures})
@@ -70,22 +73,32 @@ class Watch(Callback):
 
 
 def choose_figures(cache: Cache, rows: list[int], score: npt.NDArray[np.float32]) -> dict[str, float]:
-    """SRCC on untouched pictures and portraits, and the share of faulted versions that score below their original."""
+    """On portraits: SRCC of untouched ones, in all and by subset; how often a faulted version scores below its original, and
+    the stronger of two neighbouring strengths below the weaker; how far sound versions move, on average and as a deviation.
+    """
     samples = [cache.samples[row] for row in rows]
-    place = {row: i for i, row in enumerate(rows)}
-    mos = np.array([sample.mos for sample in samples])
+    at = dict(zip(rows, score, strict=True))
     clean = np.array([row == sample.base for row, sample in zip(rows, samples, strict=True)])
-    portrait = clean & np.array([sample.portrait for sample in samples])
-    figures = {"all": float(spearmanr(score[clean], mos[clean])[0])}
-    figures["portraits"] = float(spearmanr(score[portrait], mos[portrait])[0])
-    for subset in sorted({sample.subset for sample in samples}):
-        chosen = portrait & np.array([sample.subset == subset for sample in samples])
+    mos, subset = np.array([sample.mos for sample in samples]), np.array([sample.subset for sample in samples])
+    figures = {"portraits": float(spearmanr(score[clean], mos[clean])[0])}
+    for name in sorted(set(subset)):
+        chosen = clean & (subset == name)
         if chosen.sum() > 2:
-            figures[f"portraits_{subset}"] = float(spearmanr(score[chosen], mos[chosen])[0])
-    faulted = [i for i, sample in enumerate(samples) if sample.fault and sample.strength > 0.3]
-    below = [score[i] < score[place[samples[i].base]] for i in faulted]
-    figures["faults_below"] = float(np.mean(below))
-    return figures
+            figures[f"portraits_{name}"] = float(spearmanr(score[chosen], mos[chosen])[0])
+    pairs = list(zip(rows, samples, strict=True))
+    faulted = [at[row] < at[s.base] for row, s in pairs if min(s.keep) < 0.9]
+    rungs = [
+        at[row + 1] < at[row]
+        for row, s in pairs
+        if row + 1 in at and s.ladder >= 0 and cache.samples[row + 1].ladder == s.ladder
+    ]
+    sound = [at[row] - at[s.base] for row, s in pairs if s.version in SOUND]
+    return figures | {
+        "faults_below": float(np.mean(faulted)),
+        "rungs_below": float(np.mean(rungs)),
+        "sound_moves": float(np.mean(sound)),
+        "sound_spread": float(np.std(sound)),
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,22 +116,26 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
     lightning.seed_everything(recipe.seed, verbose=False)
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=2))
-    train = [row for row, sample in enumerate(cache.samples) if sample.part == "train" and row == sample.base]
-    fitted = np.zeros(len(cache.samples), bool)
-    fitted[train] = True
-    scenes = conditions(np.asarray(cache.views["statistics"])[:, LAB], fitted, recipe.seed)
+    train = np.array([sample.part == "train" for sample in cache.samples])
+    base = np.array([sample.base for sample in cache.samples])
+    untouched = train & (base == np.arange(len(base)))
+    scenes = conditions(np.asarray(cache.views["statistics"])[:, LAB], untouched, recipe.seed)
+    known = examples(cache)
+    prior = priors(cache, known, recipe.seed)
 
-    model = build_model(recipe)
+    model = build_model(recipe, len(known))
     model.standardise(
         {name: torch.from_numpy(np.asarray(cache.views[name])[train]) for name in ("statistics", "face_statistics")}
     )
-    pairs = PairDataset(cache, model.views, "train", scenes.tolist(), recipe.seed)
+    dataset = VersionDataset(
+        cache, model.views, "train", scenes=scenes, prior=prior, count=recipe.versions, seed=recipe.seed
+    )
     shuffle = torch.Generator().manual_seed(recipe.seed)
-    loader = DataLoader(pairs, batch_size=recipe.batch, shuffle=True, drop_last=True, generator=shuffle)
+    loader = DataLoader(dataset, batch_size=recipe.batch, shuffle=True, drop_last=True, generator=shuffle)
     task = SceneGateTask(
         model, recipe.objective, rate=recipe.rate, decay=recipe.decay, steps=recipe.epochs * len(loader)
     )
-    watch = Watch(cache, pairs)
+    watch = Watch(cache, dataset, prior)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning: advice on loaders, deprecations between its parts
         trainer = lightning.Trainer(
@@ -133,6 +150,8 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
             enable_progress_bar=False,
         )
         trainer.fit(task, loader)
+    kept = tensors(cache, known)
+    task.average.remember(*kept, grown(*kept, recipe.seed))
     return finish(recipe, task.average, cache, out, origin, watch.history)
 
 
@@ -148,6 +167,8 @@ def finish(
     choose = [row for row, s in enumerate(cache.samples) if s.part == "choose" and row == s.base and s.portrait]
     outputs = predict(model, cache, choose)
     mos = np.array([cache.samples[row].mos for row in choose])
+    # What one in a hundred portraits of the choose part exceeds is called unlike the pictures that were learned from.
+    unlike = float(np.quantile(outputs["distance"], 0.99))
     calibration = calibrate(outputs["score"][:, 0], outputs["std"][:, 0], mos)
     spec = ModelSpec(
         name=recipe.model,
@@ -158,6 +179,7 @@ def finish(
         trained=True,
         scenes=model.config.scenes,
         branches=model.branch_names,
+        unlike_above=unlike,
         licence=origin.licence,
         data=origin.data,
         provenance=origin.provenance,
@@ -165,15 +187,15 @@ def finish(
         calibration=calibration,
     )
     path = out / f"{recipe.model}.onnx"
+
+    def keep(spec: ModelSpec) -> None:
+        weights = out / f"{recipe.model}.safetensors"
+        changes = {"statistics": len(nss.NAMES), "anchors": model.config.anchors, "trees": TREES, "leaves": LEAVES}
+        checkpoint.save(model, weights, name=recipe.model, size=recipe.size, changes=changes, spec=spec)
+
+    keep(spec)  # before the proof: a graph that fails it must not cost the training
     spec = export(model, spec, _proof(cache, model.views, choose[:PROOF_PICTURES]), path)
-    checkpoint.save(
-        model,
-        out / f"{recipe.model}.safetensors",
-        name=recipe.model,
-        size=recipe.size,
-        changes={"statistics": len(nss.NAMES)},
-        spec=spec,
-    )
+    keep(spec)
     metrics: dict[str, Any] = {"choose": history, "calibration": dataclasses.asdict(calibration)}
     if spec.parity is not None:
         metrics["parity"] = dataclasses.asdict(spec.parity)

@@ -11,31 +11,37 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pqa.nn.losses import fidelity, plcc
-from training.default.data import KINDS
 
 __all__ = ["Objective", "SceneGateTask"]
 
-OVERALL, DETAIL, EXPOSURE = range(3)
+OVERALL, DETAIL = range(2)
+
+FLOOR = 0.05
+"""The rating that is left when nothing is: what the worst pictures of BIQ2021 get."""
 
 
 @dataclass(frozen=True)
 class Objective:
     """Weights and constants of the loss; scores are in units of the MOS, 0 to 1.
 
-    `fall`: how far a fault at full strength lowers a score. `unit`: the score difference that counts as one in the fidelity
-    loss. `portrait`: weight of a portrait against another picture.
+    `unit`: the score difference that counts as one in the fidelity loss. `portrait`: weight of a portrait against another
+    picture.
     """
 
-    fall: float = 0.45
     unit: float = 0.1
-    portrait: float = 2.0
+    portrait: float = 1.5
     rating: float = 1.0
     correlation: float = 0.5
     ranking: float = 0.5
-    faults: float = 1.0
-    branch: float = 0.3
+    faults: float = 1.2
+    anchor: float = 0.2
+    branch: float = 0.2
     scene: float = 0.1
     spread: float = 0.05
+
+
+def _huber(got: Tensor, wanted: Tensor) -> Tensor:
+    return F.smooth_l1_loss(got, wanted, beta=0.1, reduction="none")
 
 
 class SceneGateTask(lightning.LightningModule):
@@ -49,62 +55,54 @@ class SceneGateTask(lightning.LightningModule):
         self.average = copy.deepcopy(model).requires_grad_(False)
         self._rate, self._decay, self._steps, self._momentum = rate, decay, steps, momentum
 
-    def training_step(self, batch: dict[str, object], index: int) -> Tensor:
-        views = [torch.cat(pair) for pair in zip(batch["clean"], batch["faulted"], strict=True)]
-        outputs = {name: value.float() for name, value in zip(self.model.outputs, self.model(*views), strict=True)}
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        views = [view.flatten(0, 1) for view in batch["views"]]
+        shape = batch["prior"].shape
+        outputs = {
+            name: value.float().unflatten(0, shape)
+            for name, value in zip(self.model.outputs, self.model(*views), strict=True)
+        }
         losses = self._losses(outputs, batch)
         total = torch.stack(list(losses.values())).sum()
         self.log_dict({name: value.detach() for name, value in losses.items()}, on_step=False, on_epoch=True)
         self.log("loss", total.detach(), prog_bar=True)
         return total
 
-    def _losses(self, outputs: dict[str, Tensor], batch: dict[str, object]) -> dict[str, Tensor]:
+    def _losses(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`outputs` are those of the branches alone: the kernel regression is not fitted yet, and comes in as `prior`."""
         goal = self.objective
-        score, std, probabilities = outputs["score"], outputs["std"], outputs["scene_probabilities"]
-        by_scene, branches = outputs["score_by_scene"], outputs["branches"]
-        count = len(score) // 2
-        mos, strength, kind, scene = batch["mos"], batch["strength"], batch["kind"], batch["scene"]
+        score, keep, prior, mos, scene = outputs["score"], batch["keep"], batch["prior"], batch["mos"], batch["scene"]
         weight = 1.0 + (goal.portrait - 1.0) * batch["portrait"]
         weight = weight / weight.mean()
-        clean, faulted = score[:count], score[count:]
+        clean = score[:, 0]
+        both = torch.lerp(score, prior[..., None].expand_as(score), 0.5)  # what will be served
 
-        rating = (weight * F.smooth_l1_loss(clean[:, OVERALL], mos, beta=0.1, reduction="none")).mean() / goal.unit
-        correlation = plcc(clean[:, OVERALL], mos)
-        i, j = torch.triu_indices(count, count, offset=1)
-        apart = torch.special.erf((mos[i] - mos[j]) / goal.unit / 2.0) / 2.0 + 0.5
-        ranking = fidelity((clean[i, OVERALL] - clean[j, OVERALL]) / goal.unit, apart)
-
-        # A fault of a kind lowers overall and its own attribute, and leaves the other attribute where it was.
-        both = kind == KINDS.index("both")
-        touched = (
-            torch.stack(
-                [
-                    torch.ones_like(strength),
-                    (kind == KINDS.index("detail")) | both,
-                    (kind == KINDS.index("exposure")) | both,
-                ],
-                1,
-            ).float()
-            * (strength > 0)[:, None]
-        )
-        wanted = goal.fall * strength[:, None] * touched
-        faults = F.smooth_l1_loss(clean - faulted, wanted, beta=0.1) / goal.unit
-        # Nobody rated detail and exposure: the overall rating stands in as their level on untouched pictures.
-        anchor = F.smooth_l1_loss(clean[:, DETAIL:], mos[:, None].expand(-1, 2), beta=0.1) / goal.unit
-
-        target = torch.cat([mos, mos - goal.fall * strength])
-        branch = F.smooth_l1_loss(branches, target[:, None].expand(-1, 2), beta=0.1) / goal.unit
-        condition = F.nll_loss(torch.log(probabilities + 1e-6), torch.cat([scene, scene]))
-        wide = torch.stack([mos, mos, mos], 1)
-        spread = F.gaussian_nll_loss(clean.detach(), wide, std[:count] ** 2)
+        rating = (weight * _huber(clean[:, OVERALL], mos)).mean() / goal.unit
         # With the true scene known the score must fit as well as with the posterior: this is what teaches the rescaling.
-        known = by_scene[:count][torch.arange(count), scene, OVERALL]
-        rescaled = F.smooth_l1_loss(known, mos, beta=0.1) / goal.unit
+        known = outputs["score_by_scene"][torch.arange(len(scene)), 0, scene, OVERALL]
+        rescaled = _huber(known, mos).mean() / goal.unit
+        i, j = torch.triu_indices(len(mos), len(mos), offset=1)
+        apart = torch.special.erf((mos[i] - mos[j]) / goal.unit / 2.0) / 2.0 + 0.5
+        ranking = fidelity((both[i, 0, OVERALL] - both[j, 0, OVERALL]) / goal.unit, apart)
+
+        # A fault takes its share of what the picture itself was given, whatever that is.
+        fall = (both[:, :1].detach() - FLOOR).clamp(min=0.1) * (1.0 - keep[:, 1:])
+        faults = (weight[:, None, None] * _huber(both[:, :1] - both[:, 1:], fall)).mean() / goal.unit
+        # Nobody rated detail and exposure: the overall rating stands in as their level on untouched pictures.
+        anchor = _huber(clean[:, DETAIL:], mos[:, None].expand(-1, 2)).mean() / goal.unit
+
+        left = FLOOR + (mos[:, None] - FLOOR) * keep[..., OVERALL]
+        # Where the prior does not see a fault the branches must fall for it as well.
+        own = torch.cat([mos[:, None], 2.0 * left[:, 1:] - prior[:, 1:]], dim=1)
+        branch = _huber(outputs["branches"][..., :2], own[..., None].expand(-1, -1, 2)).mean() / goal.unit
+        condition = F.nll_loss(torch.log(outputs["scene_probabilities"][:, 0] + 1e-6), scene)
+        spread = F.gaussian_nll_loss(both[:, 0].detach(), mos[:, None].expand(-1, 3), outputs["std"][:, 0] ** 2)
         return {
             "rating": goal.rating * (rating + rescaled) / 2.0,
-            "correlation": goal.correlation * correlation,
+            "correlation": goal.correlation * plcc(clean[:, OVERALL], mos),
             "ranking": goal.ranking * ranking,
-            "faults": goal.faults * (faults + 0.3 * anchor),
+            "faults": goal.faults * faults,
+            "anchor": goal.anchor * anchor,
             "branch": goal.branch * branch,
             "scene": goal.scene * condition,
             "spread": goal.spread * spread,

@@ -12,13 +12,18 @@ from dataclasses import dataclass, field
 from pqa.data.parts import Part
 from training.default.cache import Item
 from training.default.module import Objective
+from training.default.versions import Plan
 
 __all__ = ["RECIPE", "SceneGateRecipe"]
+
+PORTRAIT = Plan(sound=3, ladders=4, rungs=3, mixed=2)
+OTHER = Plan(sound=1, ladders=1, rungs=2, mixed=1)
 
 
 @dataclass(frozen=True)
 class SceneGateRecipe:
-    """`portrait_versions`, `other_versions`: how many versions a training picture gets, the first of them sound.
+    """`portrait`, `other`: versions that a training picture gets, cut once; `versions`: how many of them stand beside a
+    picture in a batch.
 
     `rate` and `decay` are AdamW's, on a one-cycle schedule. `seed` rules faults, weights and order.
     """
@@ -30,16 +35,17 @@ class SceneGateRecipe:
     rate: float = 2e-3
     decay: float = 0.05
     seed: int = 0
-    portrait_versions: int = 6
-    other_versions: int = 2
+    portrait: Plan = PORTRAIT
+    other: Plan = OTHER
+    versions: int = 1
     precision: str = "bf16-mixed"
     objective: Objective = field(default_factory=Objective)
 
-    def versions(self, item: Item, part: Part) -> int:
+    def plan(self, item: Item, part: Part) -> Plan:
         """Versions of one picture: none for the report part, which is read untouched."""
         if part == "report":
-            return 0
-        return self.portrait_versions if item.portrait else self.other_versions
+            return Plan()
+        return self.portrait if item.portrait else self.other
 
 
 RECIPE = SceneGateRecipe()

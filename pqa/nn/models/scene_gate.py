@@ -9,6 +9,8 @@ What it joins:
 - fragments at native resolution through the trunk of the whole picture: RQ-Net, in the same survey. One trunk serves both
   as there, so the second look costs time but no weights, and a pretrained trunk is not joined by an untrained one;
 - hand-made natural-scene statistics beside the learned features, after the gradient-boosting entries of NTIRE 2021;
+- beside both branches, a kernel regression and boosted trees on those statistics (`pqa.nn.kernel`, `pqa.nn.trees`), which
+  few ratings suffice for;
 - a set-aware head, `model.joint`, apart from the independent score: see `pqa.nn.models.pseudo_reference`.
 
 Differences from those papers: rescaling follows each branch instead of the end; the gate also sees whether there is a
@@ -22,7 +24,7 @@ Licence: Apache-2.0. The trunk is a timm model given by configuration: weights o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +33,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pqa.errors import ConfigurationError
 from pqa.nn.backbones import tap_width, tapped, trunk
+from pqa.nn.kernel import KernelRegression
 from pqa.nn.models.pseudo_reference import PseudoReference
+from pqa.nn.trees import Leaf, Node, Trees
 from pqa.spec import CropRule, ViewSpec
 
 __all__ = ["SIZES", "SceneGate", "SceneGateConfig"]
@@ -48,8 +53,10 @@ class SceneGateConfig:
     `width` is the embedding of each source of a branch; `floor` the smallest spread in units of the score. `scene_tap`:
     where the scene posterior is read in the trunk of the global branch, as `pqa.nn.backbones.feature_trunk` counts (None:
     from the branch's embedding). `fragments`: the global branch also looks at fragments, of `global_size`, which must be a
-    multiple of 7. `set_width`: length of the embedding that pictures of a set are compared by (0: no set head). `mean`
-    and `std` normalise all pixels.
+    multiple of 7. `anchors`: how many rated examples a kernel regression on the statistics keeps (0: there is none); `trees`:
+    how many boosted trees of `leaves` leaves are averaged with it. Once both are there (`remember`) the score is the mean of
+    their prediction and of the branches' score. `set_width`: length of the embedding that pictures of a set are compared
+    by (0: no set head). `mean` and `std` normalise all pixels.
     """
 
     backbone: str = "resnet10t"
@@ -64,6 +71,9 @@ class SceneGateConfig:
     floor: float = 0.02
     scene_tap: int | None = None
     fragments: bool = False
+    anchors: int = 0
+    trees: int = 0
+    leaves: int = 15
     set_width: int = 0
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -154,13 +164,14 @@ class SceneGate(nn.Module):
     `joint` maps embeddings (M, E) and scores (M, A) of one set to joint scores (M, A); None without a set head.
     """
 
-    branch_names = ("global", "face")
+    share: Tensor
 
     def __init__(self, config: SceneGateConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
         self.views = _views(config)
         self.outputs: tuple[str, ...] = OUTPUTS
+        self.branch_names: tuple[str, ...] = ("global", "face")
         attributes, scenes = len(config.attributes), len(config.scenes)
         self.whole = Branch(config, fragments=config.fragments, tap=config.scene_tap, pretrained=pretrained)
         self.face = Branch(config, fragments=False, tap=None, pretrained=pretrained)
@@ -173,9 +184,15 @@ class SceneGate(nn.Module):
             nn.LayerNorm(width + 3), nn.Linear(width + 3, config.width), nn.GELU(), nn.Linear(config.width, 1)
         )
         self.spread = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, attributes))
+        self.kernel = KernelRegression(config.anchors, 2 * config.statistics + 3) if config.anchors else None
+        self.trees = Trees(config.trees, config.leaves) if config.trees else None
+        if config.anchors:
+            self.branch_names = ("global", "face", "statistics")
+            self.outputs = (*self.outputs, "distance")
+            self.register_buffer("share", torch.zeros(()))  # of the statistics in the score
         self.joint = PseudoReference(config.set_width, attributes) if config.set_width else None
         if config.set_width:
-            self.outputs = (*OUTPUTS, "embedding")
+            self.outputs = (*self.outputs, "embedding")
             self.embed = nn.Linear(width, config.set_width)
 
     def standardise(self, vectors: Mapping[str, Float[Tensor, "n d"]]) -> None:
@@ -184,6 +201,26 @@ class SceneGate(nn.Module):
             if name in vectors:
                 branch.mean.copy_(vectors[name].mean(dim=0))
                 branch.scale.copy_(1.0 / vectors[name].std(dim=0, correction=0).clamp(min=1e-3))
+
+    def remember(
+        self,
+        vectors: Float[Tensor, "m d"],
+        ratings: Float[Tensor, " m"],
+        importance: Float[Tensor, " m"],
+        trees: Sequence[Node | Leaf] = (),
+    ) -> None:
+        """Fit the kernel regression to rated examples: statistics, face statistics and face geometry, one after another.
+
+        `trees` were grown on such vectors.
+        """
+        if self.kernel is None or bool(trees) != (self.trees is not None):
+            raise ConfigurationError(
+                "this scene_gate has no room for that: build it with `anchors`, and with `trees` for trees"
+            )
+        self.kernel.fit(vectors, ratings, importance)
+        if self.trees is not None:
+            self.trees.fill(trees)
+        self.share.fill_(0.5)
 
     def _scene(self, config: SceneGateConfig) -> nn.Sequential:
         """Logits (N, S) from the global branch's embedding, or from its early map."""
@@ -204,7 +241,8 @@ class SceneGate(nn.Module):
         sixth: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """`fourth` to `sixth`: what `views` names of statistics and fragments, in its order (export takes no `*args`)."""
-        optional = dict(zip((view.name for view in self.views[3:]), (fourth, fifth, sixth), strict=False))
+        given = zip((view.name for view in self.views[3:]), (fourth, fifth, sixth), strict=False)
+        optional = {name: tensor for name, tensor in given if tensor is not None}
         embedding_g, score_g, early = self.whole(whole, optional.get("statistics"), optional.get("fragments"))
         embedding_f, score_f, _ = self.face(face, optional.get("face_statistics"))
         probabilities = self.scene(embedding_g if early is None else early).softmax(dim=1)
@@ -217,10 +255,20 @@ class SceneGate(nn.Module):
         score = (score_by_scene * probabilities[:, :, None]).sum(dim=1)
         branches = (by_scene[..., 0] * probabilities[:, None]).sum(dim=2)
         std = F.softplus(self.spread(both)) + self.config.floor
-        found = (score, std, probabilities, score_by_scene, branches, gate[:, 0])
-        if self.joint is None:
-            return found
-        return (*found, self.embed(torch.cat([embedding_g, embedding_f * present], dim=1)))
+        found = [score, std, probabilities, score_by_scene, branches, gate[:, 0]]
+        if self.kernel is not None:
+            measured = (optional[view.name] for view in self.views if view.name.endswith("statistics"))
+            vectors = torch.cat([*measured, face_geometry], dim=1)
+            likely, distance = self.kernel(vectors)
+            if self.trees is not None:
+                likely = (likely + self.trees(vectors)) / 2.0
+            found[0] = score + self.share * (likely[:, None] - score)
+            found[3] = score_by_scene + self.share * (likely[:, None, None] - score_by_scene)
+            found[4] = torch.cat([branches, likely[:, None]], dim=1)
+            found.append(distance)
+        if self.joint is not None:
+            found.append(self.embed(torch.cat([embedding_g, embedding_f * present], dim=1)))
+        return tuple(found)
 
 
 def _views(config: SceneGateConfig) -> tuple[ViewSpec, ...]:

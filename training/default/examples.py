@@ -1,0 +1,108 @@
+"""What `scene_gate` takes from the statistics of rated examples: a kernel regression that keeps them, and boosted trees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pqa.nn.kernel import KernelRegression
+from pqa.nn.trees import Leaf, Node, Trees
+from training.default.cache import Cache
+from training.default.data import SOUND
+
+__all__ = ["LEAVES", "TREES", "examples", "grown", "priors", "tensors"]
+
+FOLDS = 5
+PORTRAIT, OTHER, VERSION = 2.0, 1.0, 0.3
+"""Importance of an untouched portrait, of another picture, and the factor of a sound version of either."""
+
+TREES, LEAVES = 500, 15
+BOOSTING = {
+    "objective": "regression",
+    "learning_rate": 0.03,
+    "num_leaves": LEAVES,
+    "min_data_in_leaf": 10,
+    "feature_fraction": 0.2,
+    "bagging_fraction": 0.7,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "max_bin": 127,
+    "num_threads": 1,
+    "deterministic": True,
+    "verbose": -1,
+}
+"""LightGBM (Ke et al., NeurIPS 2017); chosen by five-fold cross-validation over groups of near-duplicates."""
+
+
+def examples(cache: Cache) -> npt.NDArray[np.intp]:
+    """Rows of the train part that are kept: untouched pictures, and sound versions of portraits.
+
+    Without the versions whatever reduces a picture or refiles it would move its score: statistics see it.
+    """
+    return np.array(
+        [
+            row
+            for row, sample in enumerate(cache.samples)
+            if sample.part == "train" and (row == sample.base or (sample.portrait and sample.version in SOUND))
+        ]
+    )
+
+
+def _vectors(cache: Cache, rows: npt.NDArray[np.intp]) -> Tensor:
+    names = ("statistics", "face_statistics", "face_geometry")
+    return torch.from_numpy(np.concatenate([np.asarray(cache.views[name])[rows] for name in names], axis=1))
+
+
+def tensors(cache: Cache, rows: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor]:
+    """What `SceneGate.remember` takes: vectors (M, D), ratings (M,) and importance (M,) of rows of the cache."""
+    samples = [cache.samples[row] for row in rows]
+    importance = [
+        (PORTRAIT if sample.portrait else OTHER) * (1.0 if row == sample.base else VERSION)
+        for row, sample in zip(rows, samples, strict=True)
+    ]
+    return _vectors(cache, rows), torch.tensor([sample.mos for sample in samples]), torch.tensor(importance)
+
+
+def priors(cache: Cache, kept: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.float32]:
+    """What kernel regression and trees say together (N,) of every row of the cache.
+
+    Rows of the train part are predicted by what was fitted without their group of near-duplicates: its own answer on what it
+    was fitted to says nothing of how well it does elsewhere.
+    """
+    group = np.array([sample.group for sample in cache.samples])
+    train = np.array([sample.part == "train" for sample in cache.samples])
+    fold = np.random.default_rng(seed).integers(FOLDS, size=group.max() + 1)[group]
+    found = np.empty(len(group), np.float32)
+    for number in range(-1, FOLDS):
+        asked = np.flatnonzero(train & (fold == number) if number >= 0 else ~train)
+        examples = tensors(cache, kept[fold[kept] != number])
+        regression, trees = KernelRegression(*examples[0].shape), Trees(TREES, LEAVES)
+        regression.fit(*examples)
+        trees.fill(grown(*examples, seed))
+        for part in np.array_split(asked, max(1, len(asked) // 512)):
+            vectors = _vectors(cache, part)
+            found[part] = ((regression(vectors)[0] + trees(vectors)) / 2.0).numpy()
+    return found
+
+
+def grown(vectors: Tensor, ratings: Tensor, importance: Tensor, seed: int, count: int = TREES) -> list[Node | Leaf]:
+    """Trees on the same examples as the kernel regression; their sum predicts the rating."""
+    data = lightgbm.Dataset(vectors.numpy(), ratings.numpy(), weight=importance.numpy())
+    booster = lightgbm.train({**BOOSTING, "seed": seed}, data, count)
+    return [_tree(tree["tree_structure"]) for tree in booster.dump_model()["tree_info"]]
+
+
+def _tree(about: dict[str, Any]) -> Node | Leaf:
+    if "leaf_value" in about:
+        return Leaf(float(about["leaf_value"]))
+    return Node(
+        int(about["split_feature"]),
+        float(about["threshold"]),
+        _tree(about["left_child"]),
+        _tree(about["right_child"]),
+    )
