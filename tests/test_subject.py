@@ -51,7 +51,7 @@ def test_missed_focus_blurs_the_person_and_bokeh_what_is_behind(noise, zones):
 
 
 def test_nothing_of_the_person_bleeds_into_the_background(zones):
-    person, background = zones
+    _, background = zones
     rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     rgb[subject.person([FACE], HEIGHT, WIDTH) > 0.5] = 255
     assert subject.bokeh(rgb, [FACE], 1.0)[background].max() < 60
