@@ -33,6 +33,9 @@ CLIENTS = 16
 LOADS = (0.5, 0.75, 0.9, 1.0)
 """Parts of the highest throughput that the open loop offers."""
 
+ALONE = 120
+"""Pictures scored one after the other, with nothing beside them."""
+
 OVERLOAD = 3.0
 
 
@@ -63,7 +66,7 @@ def bare(model: str, make: Callable[[], bytes], seconds: float) -> Bare:
         assessor.score([make() for _ in range(CLIENTS)])
         done += CLIENTS
     result = Bare(done / (time.perf_counter() - began), (time.process_time() - cpu) / done)
-    for _ in range(40):
+    for _ in range(ALONE):
         data, began = make(), time.perf_counter()
         assessor.score([data])
         result.latency_s.append(time.perf_counter() - began)
@@ -183,11 +186,11 @@ def main() -> None:
         print(over.row(), flush=True)
         longer = percentile(over.latency_s, 99) / percentile(load.latency_s, 99)
         grown, peak = server.memory_mib() - memory, server.peak_mib() - memory
-    added = 1000 * (percentile(idle.latency_s, 95) - percentile(loop.latency_s, 95))
+    median, added = (1000 * (percentile(idle.latency_s, p) - percentile(loop.latency_s, p)) for p in (50, 95))
     cpu = full.cpu_s / len(full.latency_s)
     print(f"\nbare loop: {loop.a_second:.1f} pictures a second, {1000 * loop.cpu_s:.1f} ms CPU a picture")
     print(f"throughput: {top / loop.a_second:.2f} of the bare loop; CPU a picture: {cpu / loop.cpu_s:.2f} of it")
-    print(f"added latency when idle, p95: {added:.1f} ms")
+    print(f"added latency when idle: {median:.1f} ms in the median, {added:.1f} ms at p95")
     print(
         f"{OVERLOAD:g} times the capacity: p99 {longer:.1f} times that at capacity, memory {peak:+.0f} MiB meanwhile, ",
         end="",

@@ -36,7 +36,7 @@ class Picture:
 
 def check_queue(pipeline: Pipeline, settings: Settings) -> None:
     """Raises the problem `busy` when as many pictures as are taken wait already."""
-    if pipeline.waiting >= settings.queue_pictures:
+    if pipeline.waiting >= settings.queue:
         raise Problem("busy", "too many pictures are waiting; try again", reason="queue")
 
 

@@ -27,6 +27,9 @@ MIB = 1024 * 1024
 FILE = "PQA_SETTINGS_FILE"
 _OTHERS = ("PQA_SERVICE_", "PQA_PORT_")
 KEY_LENGTH = 16
+QUEUE = 12
+"""Pictures that wait for each thread where nothing is set: at 8 pictures a second a wait that nobody calls an outage."""
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -52,7 +55,8 @@ class Settings:
     )
     batch: int = _row(1, "pictures run together in the model; 1 keeps scores equal to the command line's to the last bit",
                       1)  # fmt: skip
-    queue_pictures: int = _row(64, "pictures waiting or in work above which new requests get 429", 1)
+    queue_pictures: int = _row(0, f"pictures waiting or in work above which new requests get 429; 0: {QUEUE} for each of those "
+                               "threads, under a second and a half of work", 0)  # fmt: skip
     request_window: int = _row(8, "pictures of one request in work at once; its upload waits for the rest", 1)
     upload_memory_mib: float = _row(256.0, "memory for bytes received and not yet scored, over all requests; above it "
                                     "new requests get 429", 1)  # fmt: skip
@@ -145,6 +149,11 @@ class Settings:
     @property
     def decoders(self) -> int:
         return self.decode_threads or max(1, available_cpus() // self.workers)
+
+    @property
+    def queue(self) -> int:
+        """Pictures that may wait or be in work in a process."""
+        return self.queue_pictures or QUEUE * self.decoders
 
 
 def _of_file(path: Path) -> dict[str, Any]:

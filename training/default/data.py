@@ -54,7 +54,7 @@ class PlainDataset(Dataset[tuple[list[Tensor], int]]):
 class VersionDataset(Dataset[dict[str, object]]):
     """A picture and `count` other versions of it, most of them faulted, drawn anew for each epoch by (seed, epoch, number).
 
-    Keys: `views`, a list of (1 + count, ...) tensors, the picture (untouched or a sound version) first; `mos`; `keep`
+    Keys: `views`, a list of (1 + count, ...) tensors, the untouched picture first; `mos`; `keep`
     (1 + count, 3), what is left of the rating; `prior` (1 + count,), what the statistics say (`training.default.examples`);
     `portrait`; `scene`, the index of the scene label (`training.default.conditions`).
     """
@@ -89,10 +89,8 @@ class VersionDataset(Dataset[dict[str, object]]):
     def __getitem__(self, index: int) -> dict[str, object]:
         base = self.bases[index]
         rng = np.random.default_rng((self._seed, self.epoch, index))
-        # The rated picture itself as often as not: its rating is the one that people gave.
-        clean = base if rng.random() < 0.5 else int(rng.choice(self._sound[base]))
         faulted = self._faulted.get(base, self._sound[base])
-        rows = [clean]
+        rows = [base]
         for _ in range(self._count):
             rows.append(int(rng.choice(self._sound[base] if rng.random() < CONSTANT else faulted)))
         mirror = bool(rng.random() < 0.5)

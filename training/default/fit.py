@@ -65,7 +65,7 @@ class Watch(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         score = predict(task.average, self._cache, self._rows)["score"][:, 0]
-        score = (score + self._prior[self._rows]) / 2.0
+        score = score + self._prior[self._rows]
         figures = choose_figures(self._cache, self._rows, score)
         task.log_dict(figures)
         self.history.append({"epoch": trainer.current_epoch, **figures})

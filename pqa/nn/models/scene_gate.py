@@ -9,8 +9,8 @@ What it joins:
 - fragments at native resolution through the trunk of the whole picture: RQ-Net, in the same survey. One trunk serves both
   as there, so the second look costs time but no weights, and a pretrained trunk is not joined by an untrained one;
 - hand-made natural-scene statistics beside the learned features, after the gradient-boosting entries of NTIRE 2021;
-- beside both branches, a kernel regression and boosted trees on those statistics (`pqa.nn.kernel`, `pqa.nn.trees`), which
-  few ratings suffice for;
+- before both branches, a kernel regression and boosted trees on those statistics (`pqa.nn.kernel`, `pqa.nn.trees`), which
+  few ratings suffice for; the branches then correct what these say;
 - a set-aware head, `model.joint`, apart from the independent score: see `pqa.nn.models.pseudo_reference`.
 
 Differences from those papers: rescaling follows each branch instead of the end; the gate also sees whether there is a
@@ -54,9 +54,9 @@ class SceneGateConfig:
     where the scene posterior is read in the trunk of the global branch, as `pqa.nn.backbones.feature_trunk` counts (None:
     from the branch's embedding). `fragments`: the global branch also looks at fragments, of `global_size`, which must be a
     multiple of 7. `anchors`: how many rated examples a kernel regression on the statistics keeps (0: there is none); `trees`:
-    how many boosted trees of `leaves` leaves are averaged with it. Once both are there (`remember`) the score is the mean of
-    their prediction and of the branches' score. `set_width`: length of the embedding that pictures of a set are compared
-    by (0: no set head). `mean` and `std` normalise all pixels.
+    how many boosted trees of `leaves` leaves are averaged with it. Once both are there (`remember`) the score is what they
+    say plus what the branches say. `set_width`: length of the embedding that pictures of a set are compared by (0: no set
+    head). `mean` and `std` normalise all pixels.
     """
 
     backbone: str = "resnet10t"
@@ -140,6 +140,10 @@ class Branch(nn.Module):
             nn.GELU(),
             nn.Linear(config.width, len(config.attributes)),
         )
+        if config.anchors:
+            # Corrections start near none.
+            nn.init.normal_(self.head[-1].weight, std=1e-3)
+            nn.init.zeros_(self.head[-1].bias)
 
     def forward(
         self,
@@ -189,7 +193,7 @@ class SceneGate(nn.Module):
         if config.anchors:
             self.branch_names = ("global", "face", "statistics")
             self.outputs = (*self.outputs, "distance")
-            self.register_buffer("share", torch.zeros(()))  # of the statistics in the score
+            self.register_buffer("share", torch.zeros(()))  # of the statistics: 0 until they are there
         self.joint = PseudoReference(config.set_width, attributes) if config.set_width else None
         if config.set_width:
             self.outputs = (*self.outputs, "embedding")
@@ -220,7 +224,7 @@ class SceneGate(nn.Module):
         self.kernel.fit(vectors, ratings, importance)
         if self.trees is not None:
             self.trees.fill(trees)
-        self.share.fill_(0.5)
+        self.share.fill_(1.0)
 
     def _scene(self, config: SceneGateConfig) -> nn.Sequential:
         """Logits (N, S) from the global branch's embedding, or from its early map."""
@@ -262,9 +266,10 @@ class SceneGate(nn.Module):
             likely, distance = self.kernel(vectors)
             if self.trees is not None:
                 likely = (likely + self.trees(vectors)) / 2.0
-            found[0] = score + self.share * (likely[:, None] - score)
-            found[3] = score_by_scene + self.share * (likely[:, None, None] - score_by_scene)
-            found[4] = torch.cat([branches, likely[:, None]], dim=1)
+            likely = self.share * likely
+            found[0] = score + likely[:, None]
+            found[3] = score_by_scene + likely[:, None, None]
+            found[4] = torch.cat([branches + likely[:, None], likely[:, None]], dim=1)
             found.append(distance)
         if self.joint is not None:
             found.append(self.embed(torch.cat([embedding_g, embedding_f * present], dim=1)))
