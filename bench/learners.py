@@ -68,7 +68,7 @@ def main() -> None:
         ("kernel regression, and sound versions of portraits", kernel, clean | (sound & portrait)),
         ("trees, all untouched pictures", trees, clean),
         ("trees, and sound versions of portraits", trees, clean | (sound & portrait)),
-        ("mean of both, and sound versions of portraits (shipped)", both, clean | (sound & portrait)),
+        ("mean of both, and sound versions of portraits", both, clean | (sound & portrait)),
     )
     subsets = sorted({sample.subset for sample in samples if sample.portrait})
     names = ["all", *subsets, "faults below", "sound versions"]
