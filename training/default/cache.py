@@ -1,7 +1,8 @@
 """The training cache: views of every picture, and of versions of it, cut once by the one pixel path.
 
 A folder holds `samples.json` (what each row is), `PICTURE_VIEW.npy` (N, H, W, 3) uint8 before normalisation and
-`VECTOR_VIEW.npy` (N, D) float32, all in one order. Faces are found on the untouched picture and serve its versions.
+`VECTOR_VIEW.npy` (N, D) float32, all in one order. Faces are found on the untouched picture and serve its
+versions, but for the worst of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ __all__ = ["Cache", "Item", "Sample", "build"]
 
 WORKING_SIDE = 1024
 """Short side to which pictures are reduced before anything is done to them; a fault's strength is relative to it."""
+
+AGAIN = 0.5
+"""Where no more than this is left of the rating the face is looked for again: one that is not found belongs to the fault."""
 
 WHOLE = (1.0, 1.0, 1.0)
 
@@ -102,7 +106,10 @@ def _cut(job: tuple[Item, Plan, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[s
     arrays: dict[str, list[Any]] = {view.name: [] for view in views}
     untouched = Version("", -1, 0.0, WHOLE, rgb, faces)
     for version in (untouched, *versions(rgb, faces, plan, _generator(item.path.name, seed))):
-        picture, main = imaging.open(version.pixels), version.faces[0] if version.faces else None
+        picture, found = imaging.open(version.pixels), version.faces
+        if found and min(version.keep) <= AGAIN:
+            found = tuple(_detector.detect(picture))
+        main = found[0] if found else None
         for view in views:
             arrays[view.name].append(view_row(view).make(picture, main, view, None))
         rows.append(
@@ -111,7 +118,7 @@ def _cut(job: tuple[Item, Plan, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[s
                 "ladder": version.ladder,
                 "strength": version.strength,
                 "keep": version.keep,
-                "faces": len(faces),
+                "faces": len(found),
                 "face_share": main.side / min(picture.size) if main else 0.0,
             }
         )
@@ -121,7 +128,7 @@ def _cut(job: tuple[Item, Plan, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[s
 def _key(items: Sequence[Item], views: tuple[ViewSpec, ...], plans: Callable[[Item, Part], Plan], seed: int) -> str:
     """Hash of all that a cache depends on, but for the contents of the pictures."""
     counts = [[asdict(plans(item, part)) for part in get_args(Part)] for item in items]
-    about = [[repr(item) for item in items], [repr(view) for view in views], counts, sorted(FALLS.items()), seed]
+    about = [[repr(item) for item in items], [repr(view) for view in views], counts, sorted(FALLS.items()), AGAIN, seed]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
