@@ -133,17 +133,18 @@ class Branch(nn.Module):
             )
         if fragments:
             self.project_fragments = nn.Linear(features, config.width)
+        last = nn.Linear(config.width, len(config.attributes))
+        if config.anchors:
+            # Corrections start near none.
+            nn.init.normal_(last.weight, std=1e-3)
+            nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
             nn.LayerNorm(self.embedding),
             nn.Dropout(config.dropout),
             nn.Linear(self.embedding, config.width),
             nn.GELU(),
-            nn.Linear(config.width, len(config.attributes)),
+            last,
         )
-        if config.anchors:
-            # Corrections start near none.
-            nn.init.normal_(self.head[-1].weight, std=1e-3)
-            nn.init.zeros_(self.head[-1].bias)
 
     def forward(
         self,
