@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
 
@@ -158,7 +159,8 @@ def build(
                 f"{folder}: holds views cut for other pictures or settings; remove it or name another --cache"
             )
         return Cache.open(folder)
-    with ProcessPoolExecutor(workers) as pool:
+    # Not by fork: a child would inherit pools of threads without their threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         groups = duplicate_groups(list(pool.map(_thumbnail, [item.path for item in items], chunksize=16)))
         division = parts([item.path.name for item in items], groups)
         chosen = [plans(item, part) for item, part in zip(items, division, strict=True)]
