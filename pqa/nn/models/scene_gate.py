@@ -133,7 +133,7 @@ class Branch(nn.Module):
             )
         if fragments:
             self.project_fragments = nn.Linear(features, config.width)
-        last = nn.Linear(config.width, len(config.attributes))
+        hidden, last = nn.Linear(self.embedding, config.width), nn.Linear(config.width, len(config.attributes))
         if config.anchors:
             # Corrections start near none.
             nn.init.normal_(last.weight, std=1e-3)
@@ -141,7 +141,7 @@ class Branch(nn.Module):
         self.head = nn.Sequential(
             nn.LayerNorm(self.embedding),
             nn.Dropout(config.dropout),
-            nn.Linear(self.embedding, config.width),
+            hidden,
             nn.GELU(),
             last,
         )
