@@ -55,8 +55,9 @@ class Settings:
     )
     batch: int = _row(1, "pictures run together in the model; 1 keeps scores equal to the command line's to the last bit",
                       1)  # fmt: skip
-    queue_pictures: int = _row(0, f"pictures waiting or in work above which new requests get 429; 0: {QUEUE} for each of those "
-                               "threads, under a second and a half of work", 0)  # fmt: skip
+    queue_pictures: int = _row(
+        0, f"pictures waiting or in work above which new requests get 429; 0: {QUEUE} for each decode thread", 0
+    )
     request_window: int = _row(8, "pictures of one request in work at once; its upload waits for the rest", 1)
     upload_memory_mib: float = _row(256.0, "memory for bytes received and not yet scored, over all requests; above it "
                                     "new requests get 429", 1)  # fmt: skip
