@@ -125,8 +125,8 @@ def fault_set(rgb: Pixels, kind: str, seed: int) -> list[Pixels]:
 
     They share their random numbers: one direction of motion, one pattern of noise, more and more of it.
     """
-    make = unseen.apply if kind in unseen.UNSEEN else camera.apply
-    return [make(rgb, kind, strength, np.random.default_rng(seed)) for strength in STRENGTHS]
+    faults = unseen.UNSEEN if kind in unseen.UNSEEN else camera.FAULTS
+    return [camera.apply(rgb, kind, strength, np.random.default_rng(seed), faults) for strength in STRENGTHS]
 
 
 def judge(scores: npt.ArrayLike, strengths: npt.ArrayLike = STRENGTHS) -> Verdict:
@@ -188,14 +188,20 @@ def progress(total: int, what: str) -> Callable[[], None]:
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that this benchmark and `bench.invariance` share."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021's training split")
     parser.add_argument("--model", default="default", help="name of the store or path of an .onnx file")
-    parser.add_argument("--portraits", type=int, default=20, help="how many portraits (20)")
+    parser.add_argument("--portraits", type=int, default=20, help="how many portraits are changed (20)")
     parser.add_argument("--part", choices=("choose", "report"), default="choose")
-    parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="of kinds (all)")
     parser.add_argument("--workers", type=int, default=1, help="pictures scored at once (1)")
+    return parser
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="of kinds (all)")
     parser.add_argument("--gallery", type=Path, metavar="OUT.html", help="also write a page with pictures")
     args = parser.parse_args()
     rows = portraits(args.data, args.part)

@@ -15,10 +15,8 @@ one band of each other.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,11 +24,10 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 import pqa
-from bench.faults import opened, portraits, progress, scored, well_liked
-from bench.unseen import encoded
+from bench.faults import opened, parser_of, portraits, progress, scored, well_liked
 from pqa import imaging
 from pqa.data import camera
-from pqa.data.camera import convolve, disc, to_light
+from pqa.data.camera import Pixels, Plane, convolve, disc, to_code, to_light
 from pqa.errors import DataError
 from pqa.ranking import TIE_PROBABILITY
 from pqa.runtime.assess import Assessor
@@ -39,8 +36,6 @@ from pqa.types import Face
 
 __all__ = ["Judge", "Judged", "assessor_judge", "bands", "changed", "luminance", "person", "shifted_skin"]
 
-Pixels = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.float32]
 Array = npt.NDArray[np.float64]
 Portrait = tuple[Pixels, Face]
 
@@ -109,7 +104,10 @@ def _soft(mask: Plane, face: Face, share: float) -> Plane:
 
 
 def person(shape: tuple[int, ...], face: Face) -> Plane:
-    """(H, W) from 0 to 1: a soft outline of head, hair and shoulders about a face box."""
+    """(H, W) from 0 to 1: a soft outline of head, hair and shoulders about a face box.
+
+    Not that of `pqa.data.subject`, which cuts what a model is trained on: it is not judged by the mask it knows.
+    """
     x1, y1, x2, y2 = face.box
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     depth = np.clip((rows - y2 + 0.1 * (y2 - y1)) / (1.3 * (y2 - y1)), 0.0, 1.0)
@@ -120,7 +118,7 @@ def person(shape: tuple[int, ...], face: Face) -> Plane:
 
 def _composed(rgb: Pixels, sharp: Plane, blurred: npt.NDArray[np.floating]) -> Pixels:
     """`blurred` (H, W, 3) linear light where the mask `sharp` (H, W) is 0; where it is 1 the very pixels of `rgb`."""
-    mixed = encoded(sharp[..., None] * to_light(rgb) + (1.0 - sharp[..., None]) * blurred)
+    mixed = to_code(sharp[..., None] * to_light(rgb) + (1.0 - sharp[..., None]) * blurred)
     return np.asarray(np.where(sharp[..., None] > 0.999, rgb, mixed), np.uint8)
 
 
@@ -281,13 +279,7 @@ def _pairs(shots: Judged, others: Judged) -> Array:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of BIQ2021's training split")
-    parser.add_argument("--model", default="default", help="name of the store or path of an .onnx file")
-    parser.add_argument("--portraits", type=int, default=20, help="how many portraits are changed (20)")
-    parser.add_argument("--part", choices=("choose", "report"), default="choose")
-    parser.add_argument("--workers", type=int, default=1, help="pictures scored at once (1)")
-    args = parser.parse_args()
+    args = parser_of(__doc__).parse_args()
     judge = assessor_judge(pqa.load(args.model, workers=args.workers))
     rows = portraits(args.data, args.part)
     liked = [opened(row) for row in well_liked(rows, len(rows))]

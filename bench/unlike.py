@@ -10,21 +10,18 @@ screenshots, charts and pages are drawn here.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 import pqa
 from pqa import imaging
 from pqa.data import camera, sets
+from pqa.data.camera import Pixels, Rng
 from pqa.data.parts import Part
 from pqa.types import Score
-
-Pixels = npt.NDArray[np.uint8]
-Rng = np.random.Generator
 
 SIDE = 512
 WORDS = [
@@ -119,9 +116,9 @@ def main(arguments: list[str] | None = None) -> None:
         "photographs without a clear face": some("report", False),
         "portraits drawn as cartoons": map(cartoon, portraits),
         "portraits drawn with a pencil": map(pencil, portraits),
-        "screenshots": _drawn(screenshot, rng, options.pictures),
-        "pages of text": _drawn(page, rng, options.pictures),
-        "bar charts": _drawn(chart, rng, options.pictures),
+        "screenshots": [screenshot(rng) for _ in range(options.pictures)],
+        "pages of text": [page(rng) for _ in range(options.pictures)],
+        "bar charts": [chart(rng) for _ in range(options.pictures)],
     }
     print("| pictures | n | flagged unlike_training | without a face or flagged |\n|---|---|---|---|")
     for name, pictures in kinds.items():
@@ -129,10 +126,6 @@ def main(arguments: list[str] | None = None) -> None:
         flagged = np.array(["unlike_training" in row.flags for row in rows])
         either = flagged | np.array([not row.faces for row in rows])
         print(f"| {name} | {len(rows)} | {flagged.mean():.2f} | {either.mean():.2f} |", flush=True)
-
-
-def _drawn(make: Callable[[Rng], Pixels], rng: Rng, count: int) -> list[Pixels]:
-    return [make(rng) for _ in range(count)]
 
 
 if __name__ == "__main__":

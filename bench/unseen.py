@@ -8,7 +8,6 @@ picture's shorter side, and randomness (a place, an angle, a sign) does not depe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -16,28 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dctn, idctn
 
-from pqa.data.camera import convolve, disc, to_light
-from pqa.errors import ConfigurationError, unknown_key
+from pqa.data.camera import LUMA, Fault, Pixels, Plane, Rng, convolve, disc, to_bytes, to_code, to_light
 
-__all__ = ["UNSEEN", "apply", "encoded"]
-
-Pixels = npt.NDArray[np.uint8]
-Plane = npt.NDArray[np.float32]
-Values = npt.NDArray[np.floating]
-Rng = np.random.Generator
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-
-def _bytes(values: Values) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-def encoded(light: Values) -> Pixels:
-    """Linear intensity (...), cut to 0 to 1, to sRGB code values (...) uint8 (IEC 61966-2-1)."""
-    light = np.clip(light, 0.0, 1.0)
-    code = np.where(light > 0.0031308, 1.055 * np.power(light, 1 / 2.4, dtype=np.float32) - 0.055, 12.92 * light)
-    return _bytes(255.0 * code)
+__all__ = ["UNSEEN"]
 
 
 def _distance(rgb: Pixels, x: float, y: float) -> Plane:
@@ -56,7 +36,7 @@ def _zoom_blur(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     for zoom in np.linspace(1.0, 1.0 + 0.12 * strength, steps):
         move = np.array([[zoom, 0.0, x * (1.0 - zoom)], [0.0, zoom, y * (1.0 - zoom)]])
         total += cv2.warpAffine(light, move, (width, height), borderMode=cv2.BORDER_REFLECT)
-    return encoded(total / np.float32(steps))
+    return to_code(total / np.float32(steps))
 
 
 def _row_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -64,7 +44,7 @@ def _row_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     height = rgb.shape[0]
     rows = -(-height // max(1, round(0.002 * min(rgb.shape[:2]))))
     offsets = rng.standard_normal(rows, np.float32)[np.arange(height) * rows // height]
-    return _bytes(rgb + np.float32(22.0 * strength) * offsets[:, None, None])
+    return to_bytes(rgb + np.float32(22.0 * strength) * offsets[:, None, None])
 
 
 def _size(rgb: Pixels, factor: float) -> tuple[int, int]:
@@ -76,7 +56,7 @@ def _blended(rgb: Pixels, small: npt.NDArray[Any], interpolation: int, strength:
     """`small` enlarged again, below strength 0.1 mixed with the picture, which it could not start from otherwise."""
     large = cv2.resize(small, rgb.shape[1::-1], interpolation=interpolation)
     share = np.float32(min(1.0, 10.0 * strength))
-    return _bytes((1.0 - share) * rgb.astype(np.float32) + share * large.astype(np.float32))
+    return to_bytes((1.0 - share) * rgb.astype(np.float32) + share * large.astype(np.float32))
 
 
 def _pixelation(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -99,13 +79,13 @@ def _lens_smudge(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     patch = np.exp(-((away / 0.32) ** 4))[..., None] * np.float32(min(1.0, 2.0 * strength))
     smeared = convolve(light, disc(0.03 * strength * min(rgb.shape[:2])))
     glow = np.float32(0.3 * strength) * (1.0 - smeared)
-    return encoded(light + patch * (smeared + glow - light))
+    return to_code(light + patch * (smeared + glow - light))
 
 
 def _gamma(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """A tone curve bent by an exponent of up to 2.8: washed out or crushed."""
     bend = 2.0 ** (float(rng.choice([-1.5, 1.5])) * strength)
-    return _bytes(255.0 * (np.arange(256) / 255.0) ** bend)[rgb]
+    return to_bytes(255.0 * (np.arange(256) / 255.0) ** bend)[rgb]
 
 
 def _median_smear(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -114,7 +94,7 @@ def _median_smear(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     odd = int((width - 1.0) // 2) * 2 + 1
     narrow, wide = (rgb if side == 1 else cv2.medianBlur(rgb, side) for side in (odd, odd + 2))
     share = np.float32((width - odd) / 2)
-    return _bytes((1.0 - share) * narrow.astype(np.float32) + share * wide.astype(np.float32))
+    return to_bytes((1.0 - share) * narrow.astype(np.float32) + share * wide.astype(np.float32))
 
 
 def _ringing(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -128,7 +108,7 @@ def _ringing(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     most = float(periods.max())
     limit = most * (min(24.0, most / 2) / most) ** strength if most > 0 else 0.0
     waves = dctn(rgb.astype(np.float32), axes=(0, 1), norm="ortho")
-    return _bytes(np.asarray(idctn(waves * (periods <= limit)[..., None], axes=(0, 1), norm="ortho"), np.float32))
+    return to_bytes(np.asarray(idctn(waves * (periods <= limit)[..., None], axes=(0, 1), norm="ortho"), np.float32))
 
 
 def _comb(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -156,7 +136,7 @@ def _dust(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
         rows, columns = np.mgrid[0 : near.shape[0], 0 : near.shape[1]]
         away = np.hypot(columns + left - x, rows + top - y) / radius
         near *= (1.0 - depth * min(1.0, count - number) * np.exp(-(away**4))).astype(np.float32)
-    return encoded(to_light(rgb) * kept[..., None])
+    return to_code(to_light(rgb) * kept[..., None])
 
 
 def _shadow(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -166,7 +146,7 @@ def _shadow(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     depth = np.cos(angle) * (columns - x * width) + np.sin(angle) * (rows - y * height)
     shade = np.clip(0.5 + depth / max(1.0, 0.01 * min(height, width)), 0.0, 1.0)[..., None].astype(np.float32)
-    return encoded(to_light(rgb) * (1.0 + shade * np.float32(2.0 ** (-3.5 * strength) - 1.0)))
+    return to_code(to_light(rgb) * (1.0 + shade * np.float32(2.0 ** (-3.5 * strength) - 1.0)))
 
 
 def _tint(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -175,32 +155,20 @@ def _tint(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     hue = np.array([np.cos(angle), np.cos(angle - 2 * np.pi / 3), np.cos(angle + 2 * np.pi / 3)], np.float32)
     hue -= hue @ LUMA
     tone = (rgb @ LUMA / np.float32(127.5) - 1.0)[..., None]
-    return _bytes(rgb + np.float32(80.0 * strength) * tone * (hue / np.abs(hue).max()))
+    return to_bytes(rgb + np.float32(80.0 * strength) * tone * (hue / np.abs(hue).max()))
 
 
-UNSEEN: dict[str, Callable[[Pixels, float, Rng], Pixels]] = {
-    "zoom_blur": _zoom_blur,
-    "row_noise": _row_noise,
-    "pixelation": _pixelation,
-    "aliasing": _aliasing,
-    "lens_smudge": _lens_smudge,
-    "gamma": _gamma,
-    "median_smear": _median_smear,
-    "ringing": _ringing,
-    "comb": _comb,
-    "dust": _dust,
-    "shadow": _shadow,
-    "tint": _tint,
+UNSEEN: dict[str, Fault] = {
+    "zoom_blur": Fault("detail", _zoom_blur),
+    "row_noise": Fault("detail", _row_noise),
+    "pixelation": Fault("detail", _pixelation),
+    "aliasing": Fault("detail", _aliasing),
+    "lens_smudge": Fault("both", _lens_smudge),
+    "gamma": Fault("exposure", _gamma),
+    "median_smear": Fault("detail", _median_smear),
+    "ringing": Fault("detail", _ringing),
+    "comb": Fault("detail", _comb),
+    "dust": Fault("detail", _dust),
+    "shadow": Fault("exposure", _shadow),
+    "tint": Fault("exposure", _tint),
 }
-
-
-def apply(rgb: Pixels, name: str, strength: float, rng: Rng) -> Pixels:
-    """One unseen fault on (H, W, 3) uint8 sRGB. Strength 0 gives an equal copy.
-
-    Raises ConfigurationError for an unknown fault or a strength outside [0, 1].
-    """
-    if name not in UNSEEN:
-        raise unknown_key(name, UNSEEN, "unseen fault")
-    if not 0.0 <= strength <= 1.0:
-        raise ConfigurationError(f"strength of {name!r}: expected 0 to 1, got {strength}")
-    return rgb.copy() if strength == 0.0 else UNSEEN[name](rgb, strength, rng)

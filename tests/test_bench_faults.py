@@ -33,7 +33,7 @@ def distance(a, b) -> float:
 
 
 def fault(rgb, name, strength, seed=7):
-    return unseen.apply(rgb, name, strength, np.random.default_rng(seed))
+    return camera.apply(rgb, name, strength, np.random.default_rng(seed), unseen.UNSEEN)
 
 
 @pytest.mark.parametrize("name", unseen.UNSEEN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,12 +20,27 @@ from PIL import Image
 
 from pqa.errors import ConfigurationError, unknown_key
 
-__all__ = ["FAULTS", "Fault", "apply", "convolve", "disc", "streak", "to_code", "to_light", "variants"]
+__all__ = [
+    "FAULTS",
+    "LUMA",
+    "Fault",
+    "apply",
+    "convolve",
+    "disc",
+    "streak",
+    "to_bytes",
+    "to_code",
+    "to_light",
+    "variants",
+]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 Kind = Literal["detail", "exposure", "both"]
 Rng = np.random.Generator
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of code values in BT.601 luma."""
 
 
 @functools.cache
@@ -47,8 +62,9 @@ def to_code(light: Plane) -> Pixels:
     return np.rint(code * 255.0).astype(np.uint8)
 
 
-def _bytes(values: Plane) -> Pixels:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+def to_bytes(values: npt.NDArray[np.floating]) -> Pixels:
+    """Code values, rounded and clipped to 0 to 255, to uint8."""
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
 def disc(radius: float) -> Plane:
@@ -105,8 +121,8 @@ def _colour_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     noise = cv2.GaussianBlur(rng.standard_normal(rgb.shape, np.float32), (0, 0), max(sigma, 0.5))
     blotches: Plane = np.asarray(noise, np.float32)
     blotches /= np.float32(blotches.std() + 1e-6)
-    blotches -= (blotches @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    return _bytes(rgb + 26.0 * strength * blotches)
+    blotches -= (blotches @ LUMA)[..., None]
+    return to_bytes(rgb + 26.0 * strength * blotches)
 
 
 def _smear(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -115,23 +131,28 @@ def _smear(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     diameter = max(3, round(0.025 * strength * min(rgb.shape[:2])) | 1)
     wiped = cv2.bilateralFilter(noisy, diameter, 25.0 + 90.0 * strength, float(diameter))
     share = min(1.0, 2.0 * strength)
-    return _bytes((1.0 - share) * rgb + share * np.asarray(wiped, np.float32))
+    return to_bytes((1.0 - share) * rgb + share * np.asarray(wiped, np.float32))
 
 
 def _sharpening(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Unsharp mask of radius 0.4 % of the shorter side, amount up to 4: halos and crisp noise."""
     values = rgb.astype(np.float32)
     sigma = max(0.8, 0.004 * min(rgb.shape[:2]))
-    return _bytes(values + 4.0 * strength * (values - cv2.GaussianBlur(values, (0, 0), sigma)))
+    return to_bytes(values + 4.0 * strength * (values - cv2.GaussianBlur(values, (0, 0), sigma)))
+
+
+def _filed(rgb: Pixels, strength: float, kind: str, **options: int) -> Pixels:
+    """What a lossy file gives back, below strength 0.1 mixed with the picture itself."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, kind, **options)
+    lossy = np.asarray(Image.open(buffer).convert("RGB"), np.float32)
+    share = min(1.0, 10.0 * strength)
+    return to_bytes((1.0 - share) * rgb + share * lossy)
 
 
 def _jpeg(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """JPEG of quality 70 down to 4, blended in below strength 0.1 so that it starts from the picture itself."""
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=round(70.0 * (4.0 / 70.0) ** strength))
-    lossy = np.asarray(Image.open(buffer).convert("RGB"), np.float32)
-    share = min(1.0, 10.0 * strength)
-    return _bytes((1.0 - share) * rgb + share * lossy)
+    return _filed(rgb, strength, "JPEG", quality=round(70.0 * (4.0 / 70.0) ** strength))
 
 
 def _low_resolution(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -157,12 +178,12 @@ def _over_exposure(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
 
 def _haze(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Veiling glare: up to 75 % of the contrast goes, towards light grey."""
-    return _bytes(rgb + 0.75 * strength * (165.0 - rgb.astype(np.float32)))
+    return to_bytes(rgb + 0.75 * strength * (165.0 - rgb.astype(np.float32)))
 
 
 def _hard_contrast(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """A tone curve up to 3.2 times steeper about mid-grey: shadows block, highlights burn."""
-    return _bytes(127.5 + (1.0 + 2.2 * strength) * (rgb.astype(np.float32) - 127.5))
+    return to_bytes(127.5 + (1.0 + 2.2 * strength) * (rgb.astype(np.float32) - 127.5))
 
 
 def _white_balance(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -176,7 +197,7 @@ def _banding(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Tones cut to 33 down to 5 levels, blended in below strength 0.1 so that it starts from the picture itself."""
     levels = 4.0 + 28.0 * (1.0 - strength) ** 2
     share = min(1.0, 10.0 * strength)
-    return _bytes((1.0 - share) * rgb + share * np.rint(rgb * (levels / 255.0)) * (255.0 / levels))
+    return to_bytes((1.0 - share) * rgb + share * np.rint(rgb * (levels / 255.0)) * (255.0 / levels))
 
 
 def _flare(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -212,25 +233,21 @@ def _chromatic_aberration(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
 def _saturation(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """Colours pushed away from grey, up to three times as far."""
     values = rgb.astype(np.float32)
-    grey = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    return _bytes(np.asarray(grey + (1.0 + 2.0 * strength) * (values - grey), np.float32))
+    grey = (values @ LUMA)[..., None]
+    return to_bytes(grey + (1.0 + 2.0 * strength) * (values - grey))
 
 
 def _fading(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """A washed-out print: up to 70 % of the colour and 40 % of the contrast go."""
     values = rgb.astype(np.float32)
-    grey = (values @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    pale: Plane = np.asarray(grey + (1.0 - 0.7 * strength) * (values - grey), np.float32)
-    return _bytes(pale + 0.4 * strength * (130.0 - pale))
+    grey = (values @ LUMA)[..., None]
+    pale = grey + (1.0 - 0.7 * strength) * (values - grey)
+    return to_bytes(pale + 0.4 * strength * (130.0 - pale))
 
 
 def _webp(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
     """WebP of quality 40 down to 0, blended in below strength 0.1 so that it starts from the picture itself."""
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "WEBP", quality=round(40.0 * (1.0 - strength)), method=2)
-    lossy = np.asarray(Image.open(buffer).convert("RGB"), np.float32)
-    share = min(1.0, 10.0 * strength)
-    return _bytes((1.0 - share) * rgb + share * lossy)
+    return _filed(rgb, strength, "WEBP", quality=round(40.0 * (1.0 - strength)), method=2)
 
 
 def _impulse_noise(rgb: Pixels, strength: float, rng: Rng) -> Pixels:
@@ -287,16 +304,16 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def apply(rgb: Pixels, name: str, strength: float, rng: Rng) -> Pixels:
-    """One fault on (H, W, 3) uint8 sRGB. Strength 0 gives an equal copy.
+def apply(rgb: Pixels, name: str, strength: float, rng: Rng, faults: Mapping[str, Fault] = FAULTS) -> Pixels:
+    """One of `faults` on (H, W, 3) uint8 sRGB. Strength 0 gives an equal copy.
 
     Raises ConfigurationError for an unknown fault or a strength outside [0, 1].
     """
-    if name not in FAULTS:
-        raise unknown_key(name, FAULTS, "fault")
+    if name not in faults:
+        raise unknown_key(name, faults, "fault")
     if not 0.0 <= strength <= 1.0:
         raise ConfigurationError(f"strength of {name!r}: expected 0 to 1, got {strength}")
-    return rgb.copy() if strength == 0.0 else FAULTS[name].apply(rgb, strength, rng)
+    return rgb.copy() if strength == 0.0 else faults[name].apply(rgb, strength, rng)
 
 
 # Shots of one portrait as a careless afternoon would leave them: name, then (fault, strength) in order of the camera's chain.

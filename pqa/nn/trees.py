@@ -55,9 +55,8 @@ class Trees(nn.Module):
         self.register_buffer("threshold", torch.zeros(count, nodes))
         # +1 where a leaf lies to the left of a node, -1 to the right, 0 where the node is not above it.
         self.register_buffer("path", torch.zeros(count, nodes, leaves))
-        self.register_buffer(
-            "lefts", torch.full((count, leaves), float(leaves))
-        )  # more than any path has: never reached
+        # More than any path has: no leaf is reached.
+        self.register_buffer("lefts", torch.full((count, leaves), float(leaves)))
         self.register_buffer("value", torch.zeros(count, leaves))
 
     def forward(self, vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:

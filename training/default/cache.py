@@ -1,8 +1,8 @@
 """The training cache: views of every picture, and of versions of it, cut once by the one pixel path.
 
 A folder holds `samples.json` (what each row is), `PICTURE_VIEW.npy` (N, H, W, 3) uint8 before normalisation and
-`VECTOR_VIEW.npy` (N, D) float32, all in one order. Faces are found on the untouched picture and serve its
-versions, but for the worst of them.
+`VECTOR_VIEW.npy` (N, D) float32, all in one order. Faces are found on the untouched picture and serve its versions,
+but for the worst of them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Cache:
 
     @classmethod
     def open(cls, folder: Path) -> Cache:
-        samples = tuple(Sample(**row) for row in json.loads((folder / "samples.json").read_text()))
+        rows = json.loads((folder / "samples.json").read_text())
+        samples = tuple(Sample(**row | {"keep": tuple(row["keep"])}) for row in rows)
         return cls(samples, {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))})
 
 

@@ -1,4 +1,4 @@
-"""`python -m training.default.card`: the card of a trained model file; the only reader of the report part.
+"""`python -m training.default.card`: the card of a trained model file, with figures on the report part.
 
 python -m training.default.card --model MODEL.onnx --data BIQ2021 --cache RUN/cache > pqa/artifacts/scene_gate.md
 """

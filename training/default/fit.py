@@ -190,7 +190,7 @@ def finish(
 
     def keep(spec: ModelSpec) -> None:
         weights = out / f"{recipe.model}.safetensors"
-        changes = {"statistics": len(nss.NAMES), "anchors": model.config.anchors, "trees": TREES, "leaves": LEAVES}
+        changes = {name: getattr(model.config, name) for name in ("statistics", "anchors", "trees", "leaves")}
         checkpoint.save(model, weights, name=recipe.model, size=recipe.size, changes=changes, spec=spec)
 
     keep(spec)  # before the proof: a graph that fails it must not cost the training

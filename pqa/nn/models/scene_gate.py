@@ -169,8 +169,6 @@ class SceneGate(nn.Module):
     `joint` maps embeddings (M, E) and scores (M, A) of one set to joint scores (M, A); None without a set head.
     """
 
-    share: Tensor
-
     def __init__(self, config: SceneGateConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
@@ -194,7 +192,6 @@ class SceneGate(nn.Module):
         if config.anchors:
             self.branch_names = ("global", "face", "statistics")
             self.outputs = (*self.outputs, "distance")
-            self.register_buffer("share", torch.zeros(()))  # of the statistics: 0 until they are there
         self.joint = PseudoReference(config.set_width, attributes) if config.set_width else None
         if config.set_width:
             self.outputs = (*self.outputs, "embedding")
@@ -225,7 +222,6 @@ class SceneGate(nn.Module):
         self.kernel.fit(vectors, ratings, importance)
         if self.trees is not None:
             self.trees.fill(trees)
-        self.share.fill_(1.0)
 
     def _scene(self, config: SceneGateConfig) -> nn.Sequential:
         """Logits (N, S) from the global branch's embedding, or from its early map."""
@@ -267,7 +263,6 @@ class SceneGate(nn.Module):
             likely, distance = self.kernel(vectors)
             if self.trees is not None:
                 likely = (likely + self.trees(vectors)) / 2.0
-            likely = self.share * likely
             found[0] = score + likely[:, None]
             found[3] = score_by_scene + likely[:, None, None]
             found[4] = torch.cat([branches + likely[:, None], likely[:, None]], dim=1)
