@@ -33,8 +33,8 @@ CLIENTS = 16
 LOADS = (0.5, 0.75, 0.9, 1.0)
 """Parts of the highest throughput that the open loop offers."""
 
-ALONE = 120
-"""Pictures scored one after the other, with nothing beside them."""
+TURNS = 200
+"""Pictures of which each is scored by an idle service and, at once after or before, in the bare loop."""
 
 OVERLOAD = 3.0
 
@@ -54,23 +54,32 @@ class Bare:
 
     a_second: float
     cpu_s: float
-    latency_s: list[float] = field(default_factory=list)
 
 
-def bare(model: str, make: Callable[[], bytes], seconds: float) -> Bare:
-    """Throughput and processor time on all processors, then the time of one picture at a time."""
-    assessor = pqa.load(model)
+def bare(assessor: pqa.Assessor, make: Callable[[], bytes], seconds: float) -> Bare:
+    """Throughput and processor time on all processors."""
     assessor.score([make() for _ in range(2 * available_cpus())])
     done, began, cpu = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         assessor.score([make() for _ in range(CLIENTS)])
         done += CLIENTS
-    result = Bare(done / (time.perf_counter() - began), (time.process_time() - cpu) / done)
-    for _ in range(ALONE):
-        data, began = make(), time.perf_counter()
-        assessor.score([data])
-        result.latency_s.append(time.perf_counter() - began)
-    return result
+    return Bare(done / (time.perf_counter() - began), (time.process_time() - cpu) / done)
+
+
+def in_turn(server: Served, assessor: pqa.Assessor, make: Callable[[], bytes]) -> tuple[list[float], list[float]]:
+    """Seconds of single pictures by an idle service and in the bare loop, in turn: what slows the machine meets both."""
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        ways: tuple[Callable[[bytes], object], ...] = (
+            lambda data: client.post("/score", files=[("images", ("a.jpg", data))]).raise_for_status(),
+            lambda data: assessor.score([data]),
+        )
+        seconds: tuple[list[float], list[float]] = ([], [])
+        for turn in range(TURNS):
+            for which in (0, 1) if turn % 2 else (1, 0):
+                data, began = make(), time.perf_counter()
+                ways[which](data)
+                seconds[which].append(time.perf_counter() - began)
+    return seconds
 
 
 @dataclass
@@ -167,10 +176,11 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     make = files(args.edge)
     print(f"{processor()}, {available_cpus()} processors, pictures of {len(make()) / 2**20:.2f} MiB\n")
-    loop = bare(args.model, make, args.seconds)
+    assessor = pqa.load(args.model)
+    loop = bare(assessor, make, args.seconds)
     with served("--model", args.model, PQA_BATCH=str(args.batch), PQA_CLIENT_REQUESTS="100000") as server:
         measured(server, make, 3.0, 0, clients=CLIENTS)
-        idle = measured(server, make, args.seconds / 2, 0, clients=1)
+        idle, alone = in_turn(server, assessor, make)
         full = measured(server, make, args.seconds, 0, clients=CLIENTS)
         top = len(full.latency_s) / full.seconds
         print(
@@ -186,7 +196,7 @@ def main() -> None:
         print(over.row(), flush=True)
         longer = percentile(over.latency_s, 99) / percentile(load.latency_s, 99)
         grown, peak = server.memory_mib() - memory, server.peak_mib() - memory
-    median, added = (1000 * (percentile(idle.latency_s, p) - percentile(loop.latency_s, p)) for p in (50, 95))
+    median, added = (1000 * (percentile(idle, p) - percentile(alone, p)) for p in (50, 95))
     cpu = full.cpu_s / len(full.latency_s)
     print(f"\nbare loop: {loop.a_second:.1f} pictures a second, {1000 * loop.cpu_s:.1f} ms CPU a picture")
     print(f"throughput: {top / loop.a_second:.2f} of the bare loop; CPU a picture: {cpu / loop.cpu_s:.2f} of it")

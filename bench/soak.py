@@ -41,6 +41,8 @@ FULL = {"PQA_CACHE_PICTURES": "500"}
 """The cache is full before memory is looked at: what it holds on purpose is no leak."""
 
 KIND = {"Content-Type": "multipart/form-data; boundary=b"}
+READINGS = 20
+
 SIDES = (8192, 6100)
 """Just below 50 megapixels."""
 
@@ -55,18 +57,28 @@ def post(server: Served, data: bytes) -> int:
         return 0
 
 
-def mixed(server: Served, count: int, warm_up: int) -> tuple[Answers, float]:
-    """Answers by status, and the MiB that stayed behind after the first `warm_up` of them."""
+def mixed(server: Served, count: int, warm_up: int) -> tuple[Answers, list[float]]:
+    """Answers by status, and the resident MiB after each twentieth of them; the first `warm_up` requests are not counted.
+
+    One reading says little: what the last few requests freed comes back to the system sooner or later.
+    """
     makers = [files(edge) for edge in (64, 200, 640, 1500)]
 
     def one(number: int) -> int:
         return post(server, makers[number % 4]() if number % 7 else b"no picture")
 
+    answers, readings = Answers(), []
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(warm_up)))
-        before = server.memory_mib()
-        answers = collections.Counter(pool.map(one, range(count)))
-    return answers, server.memory_mib() - before
+        for numbers in np.array_split(np.arange(count), READINGS):
+            answers.update(pool.map(one, numbers.tolist()))
+            readings.append(server.memory_mib())
+    return answers, readings
+
+
+def growth(count: int, readings: list[float]) -> float:
+    """MiB for each 1,000 of `count` requests: the slope of the line through evenly spread readings of memory."""
+    return float(np.polyfit(np.linspace(count / READINGS, count, READINGS), readings, 1)[0]) * 1000.0
 
 
 def scene(server: Served, data: bytes, number: int) -> tuple[int, float]:
@@ -194,8 +206,9 @@ def main() -> None:
         print(f"{processor()}: ready after {ready:.1f} s, {server.memory_mib():.0f} MiB resident", flush=True)
         began = time.monotonic()
         if args.what == "mixed":
-            answers, growth = mixed(server, count, warm_up=max(1, count // 5))
-            print(f"{count} requests: {dict(answers)}; {1000 * growth / count:.2f} MiB stay behind per 1,000")
+            answers, readings = mixed(server, count, warm_up=max(1, count // 5))
+            print(f"{count} requests: {dict(answers)}; {growth(count, readings):+.2f} MiB per 1,000, ", end="")
+            print(f"{min(readings):.0f} to {max(readings):.0f} MiB resident")
         elif args.what == "scene":
             ranked, peak = scene(server, portrait(), count)
             print(f"{ranked} of {count} ranked in {time.monotonic() - began:.1f} s, peak {peak:.0f} MiB over idle")

@@ -61,7 +61,7 @@ def test_another_number_of_examples_is_refused(examples):
         KernelRegression(41, 6).fit(*map(torch.from_numpy, examples))
 
 
-def test_in_scene_gate_the_branches_correct_it_once_it_is_fitted():
+def test_in_scene_gate_it_has_half_of_the_word_once_it_is_fitted():
     torch.manual_seed(0)
     model = nn.build("scene_gate", "tiny", statistics=5, anchors=8).eval()
     views = [torch.randn(3, *shape) for shape in ((3, 56, 56), (3, 64, 64), (3,), (5,), (5,), (3, 56, 56))]
@@ -71,8 +71,8 @@ def test_in_scene_gate_the_branches_correct_it_once_it_is_fitted():
     model.remember(kept, torch.linspace(0, 1, 8), torch.ones(8))
     after = dict(zip(names, model(*views), strict=True))
     likeness, distance = model.kernel(torch.cat([views[3], views[4], views[2]], dim=1))
-    torch.testing.assert_close(after["score"], before["score"] + likeness[:, None])
-    torch.testing.assert_close(after["score_by_scene"], before["score_by_scene"] + likeness[:, None, None])
+    torch.testing.assert_close(after["score"], (before["score"] + likeness[:, None]) / 2.0)
+    torch.testing.assert_close(after["score_by_scene"], (before["score_by_scene"] + likeness[:, None, None]) / 2.0)
     torch.testing.assert_close(after["branches"][:, 2], likeness)
     torch.testing.assert_close(after["distance"], distance)
     mixed = torch.einsum("ns,nsa->na", after["scene_probabilities"], after["score_by_scene"])

@@ -1,4 +1,4 @@
-"""What `scene_gate` takes from the statistics of rated examples: a kernel regression that keeps them, and boosted trees."""
+"""What `scene_gate` is fitted to rated examples with at once: a kernel regression that keeps them, boosted trees, codebooks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pqa.nn.codebook import CodebookRegression
 from pqa.nn.kernel import KernelRegression
 from pqa.nn.trees import Leaf, Node, Trees
+from pqa.spec import ViewSpec
 from training.default.cache import Cache
+from training.default.codebooks import features
 from training.default.data import SOUND
 
 __all__ = ["LEAVES", "TREES", "examples", "grown", "priors", "tensors"]
@@ -68,26 +71,39 @@ def tensors(cache: Cache, rows: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, T
     return _vectors(cache, rows), torch.tensor([sample.mos for sample in samples]), torch.tensor(importance)
 
 
-def priors(cache: Cache, kept: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.float32]:
-    """What kernel regression and trees say together (N,) of every row of the cache.
+def priors(
+    cache: Cache, kept: npt.NDArray[np.intp], codebook: CodebookRegression, views: tuple[ViewSpec, ...], seed: int
+) -> npt.NDArray[np.float32]:
+    """What kernel regression, trees and codebooks say together (N,) of every row of the cache.
 
     Rows of the train part are predicted by what was fitted without their group of near-duplicates: its own answer on what it
-    was fitted to says nothing of how well it does elsewhere.
+    was fitted to says nothing of how well it does elsewhere. `codebook`, already filled, is left fitted to all of `kept`;
+    `views` are the pictures that it looks at.
     """
     group = np.array([sample.group for sample in cache.samples])
     train = np.array([sample.part == "train" for sample in cache.samples])
     fold = np.random.default_rng(seed).integers(FOLDS, size=group.max() + 1)[group]
-    found = np.empty(len(group), np.float32)
-    for number in range(-1, FOLDS):
-        asked = np.flatnonzero(train & (fold == number) if number >= 0 else ~train)
-        examples = tensors(cache, kept[fold[kept] != number])
-        regression, trees = KernelRegression(*examples[0].shape), Trees(TREES, LEAVES)
-        regression.fit(*examples)
-        trees.fill(grown(*examples, seed))
+    said = np.where(train, fold, FOLDS)  # what each row is predicted by; last comes what is fitted to all
+    measured = np.empty(len(group), np.float32)
+    described = torch.cat(list(features(codebook, cache, views, kept)))
+    readings = []
+    for number in range(FOLDS + 1):
+        without = fold[kept] != number
+        vectors, ratings, importance = tensors(cache, kept[without])
+        regression, trees = KernelRegression(*vectors.shape), Trees(TREES, LEAVES)
+        regression.fit(vectors, ratings, importance)
+        trees.fill(grown(vectors, ratings, importance, seed))
+        asked = np.flatnonzero(said == number)
         for part in np.array_split(asked, max(1, len(asked) // 512)):
             vectors = _vectors(cache, part)
-            found[part] = ((regression(vectors)[0] + trees(vectors)) / 2.0).numpy()
-    return found
+            measured[part] = ((regression(vectors)[0] + trees(vectors)) / 2.0).numpy()
+        codebook.fit(described[torch.from_numpy(without)], ratings, importance)
+        readings.append((codebook.weights.clone(), codebook.offset.clone()))
+    del described
+    weights, offsets = (torch.stack(each, dim=-1) for each in zip(*readings, strict=True))
+    seen = [batch @ weights + offsets for batch in features(codebook, cache, views, np.arange(len(group)))]
+    looked = torch.cat(seen).numpy()[np.arange(len(group)), said]
+    return ((2.0 * measured + looked) / 3.0).astype(np.float32)
 
 
 def grown(vectors: Tensor, ratings: Tensor, importance: Tensor, seed: int, count: int = TREES) -> list[Node | Leaf]:

@@ -24,6 +24,7 @@ from pqa import __version__, nn, nss
 from pqa.spec import ModelSpec, ViewSpec
 from training.calibrate import calibrate
 from training.default.cache import Cache
+from training.default.codebooks import learn
 from training.default.conditions import conditions
 from training.default.data import SOUND, PlainDataset, VersionDataset
 from training.default.examples import LEAVES, TREES, examples, grown, priors, tensors
@@ -33,14 +34,15 @@ from training.default.recipe import SceneGateRecipe
 __all__ = ["Origin", "build_model", "fit", "predict"]
 
 PROOF_PICTURES = 32
+WORDS = 100
 LAB = [nss.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
 
 
 def build_model(recipe: SceneGateRecipe, anchors: int = 0) -> torch.nn.Module:
     """The untrained model of a recipe, with room for so many rated examples."""
     torch.manual_seed(recipe.seed)
-    trees = TREES if anchors else 0
-    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES), anchors=anchors, trees=trees, leaves=LEAVES)
+    fitted = {"anchors": anchors, "trees": TREES, "leaves": LEAVES, "words": WORDS} if anchors else {}
+    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES), **fitted)
 
 
 def predict(model: torch.nn.Module, cache: Cache, rows: list[int]) -> dict[str, npt.NDArray[np.float32]]:
@@ -65,7 +67,7 @@ class Watch(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         score = predict(task.average, self._cache, self._rows)["score"][:, 0]
-        score = score + self._prior[self._rows]
+        score = (score + self._prior[self._rows]) / 2.0
         figures = choose_figures(self._cache, self._rows, score)
         task.log_dict(figures)
         self.history.append({"epoch": trainer.current_epoch, **figures})
@@ -121,9 +123,15 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
     untouched = train & (base == np.arange(len(base)))
     scenes = conditions(np.asarray(cache.views["statistics"])[:, LAB], untouched, recipe.seed)
     known = examples(cache)
-    prior = priors(cache, known, recipe.seed)
+    whole = build_model(recipe, len(known))
+    pictures = whole.views[:2]
+    learn(whole.codebook, cache, pictures, recipe.seed)
+    prior = priors(cache, known, whole.codebook, pictures, recipe.seed)
+    kept = tensors(cache, known)
+    whole.remember(*kept, grown(*kept, recipe.seed))
 
-    model = build_model(recipe, len(known))
+    # The branches are trained without the rest, which does not change any more and would take most of the time.
+    model = build_model(recipe)
     model.standardise(
         {name: torch.from_numpy(np.asarray(cache.views[name])[train]) for name in ("statistics", "face_statistics")}
     )
@@ -150,9 +158,8 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
             enable_progress_bar=False,
         )
         trainer.fit(task, loader)
-    kept = tensors(cache, known)
-    task.average.remember(*kept, grown(*kept, recipe.seed))
-    return finish(recipe, task.average, cache, out, origin, watch.history)
+    whole.load_state_dict(task.average.state_dict(), strict=False)
+    return finish(recipe, whole, cache, out, origin, watch.history)
 
 
 def finish(
@@ -190,7 +197,7 @@ def finish(
 
     def keep(spec: ModelSpec) -> None:
         weights = out / f"{recipe.model}.safetensors"
-        changes = {name: getattr(model.config, name) for name in ("statistics", "anchors", "trees", "leaves")}
+        changes = {name: getattr(model.config, name) for name in ("statistics", "anchors", "trees", "leaves", "words")}
         checkpoint.save(model, weights, name=recipe.model, size=recipe.size, changes=changes, spec=spec)
 
     keep(spec)  # before the proof: a graph that fails it must not cost the training

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pqa.nn.losses import fidelity
+from pqa.nn.losses import fidelity, plcc
 
 __all__ = ["Objective", "SceneGateTask"]
 
-OVERALL = 0
+OVERALL, DETAIL = range(2)
 
 FLOOR = 0.05
 """The rating that is left when nothing is: what the worst pictures of BIQ2021 get."""
@@ -30,9 +30,11 @@ class Objective:
 
     unit: float = 0.1
     portrait: float = 1.5
-    stay: float = 3.0
-    faults: float = 1.0
-    ranking: float = 0.2
+    rating: float = 1.0
+    correlation: float = 0.5
+    ranking: float = 0.5
+    faults: float = 1.2
+    anchor: float = 0.2
     branch: float = 0.2
     scene: float = 0.1
     spread: float = 0.05
@@ -67,37 +69,40 @@ class SceneGateTask(lightning.LightningModule):
         return total
 
     def _losses(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`outputs` are those of the branches alone, corrections: the statistics' own word comes in as `prior`."""
+        """`outputs` are those of the branches alone: the kernel regression is not fitted yet, and comes in as `prior`."""
         goal = self.objective
-        keep, mos, scene = batch["keep"], batch["mos"], batch["scene"]
-        prior = batch["prior"][..., None]
+        score, keep, prior, mos, scene = outputs["score"], batch["keep"], batch["prior"], batch["mos"], batch["scene"]
         weight = 1.0 + (goal.portrait - 1.0) * batch["portrait"]
-        weight = (weight / weight.mean())[:, None, None]
-        both = outputs["score"] + prior  # what will be served
+        weight = weight / weight.mean()
+        clean = score[:, 0]
+        both = torch.lerp(score, prior[..., None].expand_as(score), 0.5)  # what will be served
 
-        # On a rated picture the statistics have the word: corrections fitted to its rating were worse on unseen ones.
-        said = prior[:, :1].expand_as(both[:, :1])
-        stay = (weight * _huber(both[:, :1], said)).mean() / goal.unit
+        rating = (weight * _huber(clean[:, OVERALL], mos)).mean() / goal.unit
         # With the true scene known the score must fit as well as with the posterior: this is what teaches the rescaling.
-        known = outputs["score_by_scene"][torch.arange(len(scene)), 0, scene] + prior[:, 0]
-        rescaled = _huber(known, said[:, 0]).mean() / goal.unit
-
-        # A fault takes its share of what the picture itself was given, whatever that is; a sound version none.
-        given = both[:, :1].detach()
-        left = given - (given - FLOOR).clamp(min=0.1) * (1.0 - keep[:, 1:])
-        faults = (weight * _huber(both[:, 1:], left)).mean() / goal.unit
-
-        wanted = torch.cat([said[..., 0], left[..., OVERALL]], dim=1)
-        branch = _huber(outputs["branches"][..., :2] + prior, wanted[..., None].expand(-1, -1, 2)).mean() / goal.unit
+        known = outputs["score_by_scene"][torch.arange(len(scene)), 0, scene, OVERALL]
+        rescaled = _huber(known, mos).mean() / goal.unit
         i, j = torch.triu_indices(len(mos), len(mos), offset=1)
         apart = torch.special.erf((mos[i] - mos[j]) / goal.unit / 2.0) / 2.0 + 0.5
         ranking = fidelity((both[i, 0, OVERALL] - both[j, 0, OVERALL]) / goal.unit, apart)
+
+        # A fault takes its share of what the picture itself was given, whatever that is.
+        fall = (both[:, :1].detach() - FLOOR).clamp(min=0.1) * (1.0 - keep[:, 1:])
+        faults = (weight[:, None, None] * _huber(both[:, :1] - both[:, 1:], fall)).mean() / goal.unit
+        # Nobody rated detail and exposure: the overall rating stands in as their level on untouched pictures.
+        anchor = _huber(clean[:, DETAIL:], mos[:, None].expand(-1, 2)).mean() / goal.unit
+
+        left = FLOOR + (mos[:, None] - FLOOR) * keep[..., OVERALL]
+        # Where the prior does not see a fault the branches must fall for it as well.
+        own = torch.cat([mos[:, None], 2.0 * left[:, 1:] - prior[:, 1:]], dim=1)
+        branch = _huber(outputs["branches"][..., :2], own[..., None].expand(-1, -1, 2)).mean() / goal.unit
         condition = F.nll_loss(torch.log(outputs["scene_probabilities"][:, 0] + 1e-6), scene)
         spread = F.gaussian_nll_loss(both[:, 0].detach(), mos[:, None].expand(-1, 3), outputs["std"][:, 0] ** 2)
         return {
-            "stay": goal.stay * (stay + rescaled) / 2.0,
-            "faults": goal.faults * faults,
+            "rating": goal.rating * (rating + rescaled) / 2.0,
+            "correlation": goal.correlation * plcc(clean[:, OVERALL], mos),
             "ranking": goal.ranking * ranking,
+            "faults": goal.faults * faults,
+            "anchor": goal.anchor * anchor,
             "branch": goal.branch * branch,
             "scene": goal.scene * condition,
             "spread": goal.spread * spread,

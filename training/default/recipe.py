@@ -30,7 +30,7 @@ class SceneGateRecipe:
 
     model: str = "scene_gate"
     size: str = "small"
-    epochs: int = 8
+    epochs: int = 10
     batch: int = 32
     rate: float = 2e-3
     decay: float = 0.05

@@ -9,8 +9,8 @@ What it joins:
 - fragments at native resolution through the trunk of the whole picture: RQ-Net, in the same survey. One trunk serves both
   as there, so the second look costs time but no weights, and a pretrained trunk is not joined by an untrained one;
 - hand-made natural-scene statistics beside the learned features, after the gradient-boosting entries of NTIRE 2021;
-- before both branches, a kernel regression and boosted trees on those statistics (`pqa.nn.kernel`, `pqa.nn.trees`), which
-  few ratings suffice for; the branches then correct what these say;
+- beside both branches, what few ratings suffice for: a kernel regression and boosted trees on those statistics
+  (`pqa.nn.kernel`, `pqa.nn.trees`), and codebooks of patches (`pqa.nn.codebook`);
 - a set-aware head, `model.joint`, apart from the independent score: see `pqa.nn.models.pseudo_reference`.
 
 Differences from those papers: rescaling follows each branch instead of the end; the gate also sees whether there is a
@@ -35,6 +35,7 @@ from torch.nn import functional as F
 
 from pqa.errors import ConfigurationError
 from pqa.nn.backbones import tap_width, tapped, trunk
+from pqa.nn.codebook import CodebookRegression
 from pqa.nn.kernel import KernelRegression
 from pqa.nn.models.pseudo_reference import PseudoReference
 from pqa.nn.trees import Leaf, Node, Trees
@@ -54,9 +55,10 @@ class SceneGateConfig:
     where the scene posterior is read in the trunk of the global branch, as `pqa.nn.backbones.feature_trunk` counts (None:
     from the branch's embedding). `fragments`: the global branch also looks at fragments, of `global_size`, which must be a
     multiple of 7. `anchors`: how many rated examples a kernel regression on the statistics keeps (0: there is none); `trees`:
-    how many boosted trees of `leaves` leaves are averaged with it. Once both are there (`remember`) the score is what they
-    say plus what the branches say. `set_width`: length of the embedding that pictures of a set are compared by (0: no set
-    head). `mean` and `std` normalise all pixels.
+    how many boosted trees of `leaves` leaves stand beside it; `words`: how many words the codebooks of the global and of the
+    face view have. Once they are fitted (`remember`) the score is the mean of what the branches say and of these three's mean.
+    `set_width`: length of the embedding that pictures of a set are compared by (0: no set head). `mean` and `std` normalise
+    all pixels.
     """
 
     backbone: str = "resnet10t"
@@ -74,6 +76,7 @@ class SceneGateConfig:
     anchors: int = 0
     trees: int = 0
     leaves: int = 15
+    words: int = 0
     set_width: int = 0
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -133,17 +136,12 @@ class Branch(nn.Module):
             )
         if fragments:
             self.project_fragments = nn.Linear(features, config.width)
-        hidden, last = nn.Linear(self.embedding, config.width), nn.Linear(config.width, len(config.attributes))
-        if config.anchors:
-            # Corrections start near none.
-            nn.init.normal_(last.weight, std=1e-3)
-            nn.init.zeros_(last.bias)
         self.head = nn.Sequential(
             nn.LayerNorm(self.embedding),
             nn.Dropout(config.dropout),
-            hidden,
+            nn.Linear(self.embedding, config.width),
             nn.GELU(),
-            last,
+            nn.Linear(config.width, len(config.attributes)),
         )
 
     def forward(
@@ -169,6 +167,8 @@ class SceneGate(nn.Module):
     `joint` maps embeddings (M, E) and scores (M, A) of one set to joint scores (M, A); None without a set head.
     """
 
+    share: Tensor
+
     def __init__(self, config: SceneGateConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
@@ -189,9 +189,11 @@ class SceneGate(nn.Module):
         self.spread = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, attributes))
         self.kernel = KernelRegression(config.anchors, 2 * config.statistics + 3) if config.anchors else None
         self.trees = Trees(config.trees, config.leaves) if config.trees else None
+        self.codebook = CodebookRegression(2, config.words, config.std) if config.words else None
         if config.anchors:
             self.branch_names = ("global", "face", "statistics")
             self.outputs = (*self.outputs, "distance")
+            self.register_buffer("share", torch.zeros(()))  # of the fitted ones in the score
         self.joint = PseudoReference(config.set_width, attributes) if config.set_width else None
         if config.set_width:
             self.outputs = (*self.outputs, "embedding")
@@ -213,7 +215,7 @@ class SceneGate(nn.Module):
     ) -> None:
         """Fit the kernel regression to rated examples: statistics, face statistics and face geometry, one after another.
 
-        `trees` were grown on such vectors.
+        `trees` were grown on such vectors. `codebook` is filled and fitted by itself.
         """
         if self.kernel is None or bool(trees) != (self.trees is not None):
             raise ConfigurationError(
@@ -222,6 +224,7 @@ class SceneGate(nn.Module):
         self.kernel.fit(vectors, ratings, importance)
         if self.trees is not None:
             self.trees.fill(trees)
+        self.share.fill_(0.5)
 
     def _scene(self, config: SceneGateConfig) -> nn.Sequential:
         """Logits (N, S) from the global branch's embedding, or from its early map."""
@@ -260,12 +263,16 @@ class SceneGate(nn.Module):
         if self.kernel is not None:
             measured = (optional[view.name] for view in self.views if view.name.endswith("statistics"))
             vectors = torch.cat([*measured, face_geometry], dim=1)
-            likely, distance = self.kernel(vectors)
+            opinion, distance = self.kernel(vectors)
+            opinions = [opinion]
             if self.trees is not None:
-                likely = (likely + self.trees(vectors)) / 2.0
-            found[0] = score + likely[:, None]
-            found[3] = score_by_scene + likely[:, None, None]
-            found[4] = torch.cat([branches + likely[:, None], likely[:, None]], dim=1)
+                opinions.append(self.trees(vectors))
+            if self.codebook is not None:
+                opinions.append(self.codebook((whole, face)))
+            likely = torch.stack(opinions).mean(dim=0)
+            found[0] = score + self.share * (likely[:, None] - score)
+            found[3] = score_by_scene + self.share * (likely[:, None, None] - score_by_scene)
+            found[4] = torch.cat([branches, likely[:, None]], dim=1)
             found.append(distance)
         if self.joint is not None:
             found.append(self.embed(torch.cat([embedding_g, embedding_f * present], dim=1)))
