@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import subprocess
 import sys
+from pathlib import Path
 
 from rich.progress import Progress
 
@@ -22,6 +24,15 @@ __all__ = ["run"]
 LICENCE = (
     "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
 )
+
+
+def _commit() -> dict[str, str]:
+    """The commit of the checkout that this runs from, if it is one and git is there."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return {"commit": subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             on_done=lambda: progress.advance(task),
         )
     data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
-    provenance = {"train.csv sha256": hashlib.sha256((folder / "train.csv").read_bytes()).hexdigest()}
+    provenance = {"train.csv sha256": hashlib.sha256((folder / "train.csv").read_bytes()).hexdigest()} | _commit()
     path = fit(recipe, cache, args.out, Origin(data, LICENCE, provenance))
     print(path)
     return 0

@@ -1,0 +1,59 @@
+"""What each part of a `scene_gate` file knows by itself: its figures on the portraits of the choose part.
+
+    python -m bench.opinions --model RUN/scene_gate.onnx --cache RUN/cache
+
+RUN is a run of `pqa train --recipe default`. A row for what the file answers, and, where it says them apart, for what is fitted
+to examples alone (`pqa.nn.kernel`, `pqa.nn.trees`, `pqa.nn.codebook`) and for the branches alone, whose mean is the answer.
+Columns as the trainer prints them after each epoch: SRCC of untouched portraits with their ratings, in all and by subset; how
+often a faulted version scores below its original, and the stronger of two neighbouring strengths below the weaker; how far
+sound versions move, on average and as a deviation.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+import pqa
+from pqa.runtime.predictor import Predictor
+from training.default.cache import Cache
+from training.default.data import view_tensors
+from training.default.fit import choose_figures
+
+BATCH = 32
+
+
+def answers(predictor: Predictor, cache: Cache, rows: list[int], name: str) -> npt.NDArray[np.float32]:
+    """One output of the graph (len(rows), ...) over rows of a cache."""
+    views, found = predictor.spec.views, []
+    for start in range(0, len(rows), BATCH):
+        several = [view_tensors(cache, views, row) for row in rows[start : start + BATCH]]
+        feed = {view.name: np.stack(made) for view, made in zip(views, zip(*several, strict=True), strict=True)}
+        found.append(predictor.model.session.run([name], feed)[0])
+    return np.concatenate(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="default", help="name of the store or path of an .onnx file")
+    parser.add_argument("--cache", type=Path, required=True)
+    args = parser.parse_args()
+    predictor, cache = pqa.load(args.model).predictor, Cache.open(args.cache)
+    rows = [row for row, sample in enumerate(cache.samples) if sample.part == "choose" and sample.portrait]
+    score = answers(predictor, cache, rows, "score")[:, 0]
+    opinions = {"its score": score}
+    if "statistics" in predictor.spec.branches:
+        fitted = answers(predictor, cache, rows, "branches")[:, predictor.spec.branches.index("statistics")]
+        opinions |= {"what is fitted, alone": fitted, "the branches, alone": 2.0 * score - fitted}
+    for name, said in opinions.items():
+        figures = choose_figures(cache, rows, said)
+        if name == "its score":
+            print(f"| {args.model} | {' | '.join(figures)} |\n|---{'|---' * len(figures)}|")
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in figures.values())} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
