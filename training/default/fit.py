@@ -112,6 +112,18 @@ class Origin:
     provenance: dict[str, str]
 
 
+def fitted(recipe: SceneGateRecipe, cache: Cache) -> tuple[torch.nn.Module, npt.NDArray[np.float32]]:
+    """A model whose branches alone are untrained, and what the rest says (N,) of every row (`training.default.examples`)."""
+    known = examples(cache)
+    model = build_model(recipe, len(known))
+    pictures = model.views[:2]
+    learn(model.codebook, cache, pictures, recipe.seed)
+    prior = priors(cache, known, model.codebook, pictures, recipe.seed)
+    kept = tensors(cache, known)
+    model.remember(*kept, grown(*kept, recipe.seed))
+    return model, prior
+
+
 def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Path:
     """Train on the train part and leave in `out`: recipe.json, metrics.json, a safetensors checkpoint and the ONNX file."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -122,14 +134,7 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
     base = np.array([sample.base for sample in cache.samples])
     untouched = train & (base == np.arange(len(base)))
     scenes = conditions(np.asarray(cache.views["statistics"])[:, LAB], untouched, recipe.seed)
-    known = examples(cache)
-    whole = build_model(recipe, len(known))
-    pictures = whole.views[:2]
-    learn(whole.codebook, cache, pictures, recipe.seed)
-    prior = priors(cache, known, whole.codebook, pictures, recipe.seed)
-    kept = tensors(cache, known)
-    whole.remember(*kept, grown(*kept, recipe.seed))
-
+    whole, prior = fitted(recipe, cache)
     # The branches are trained without the rest, which does not change any more and would take most of the time.
     model = build_model(recipe)
     model.standardise(
@@ -158,7 +163,7 @@ def fit(recipe: SceneGateRecipe, cache: Cache, out: Path, origin: Origin) -> Pat
             enable_progress_bar=False,
         )
         trainer.fit(task, loader)
-    whole.load_state_dict(task.average.state_dict(), strict=False)
+    whole.load_state_dict(whole.state_dict() | task.average.state_dict())
     return finish(recipe, whole, cache, out, origin, watch.history)
 
 
