@@ -69,7 +69,7 @@ class SceneGateTask(lightning.LightningModule):
         return total
 
     def _losses(self, outputs: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`outputs` are those of the branches alone: the kernel regression is not fitted yet, and comes in as `prior`."""
+        """`outputs` are those of the branches alone; what the fitted ones say comes in as `prior`."""
         goal = self.objective
         score, keep, prior, mos, scene = outputs["score"], batch["keep"], batch["prior"], batch["mos"], batch["scene"]
         weight = 1.0 + (goal.portrait - 1.0) * batch["portrait"]
