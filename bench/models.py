@@ -67,7 +67,7 @@ def cells(name: str, rows: dict[str, published.Row], seconds: dict[str, float]) 
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # the output is a table; what torch and timm announce does not belong in it
     rows = {row.method: row for row in published.read("portrait_challenge") if row.benchmark == "PIQ23"}
     seconds = {row.model: float(row.milliseconds) / 1000 for row in exports.read() if row.size == "full"}
     print(f"| {' | '.join(TITLES)} |\n|{'---|' * len(TITLES)}")

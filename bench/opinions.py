@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from torch.utils.data import DataLoader
 
 import pqa
 from pqa.runtime.predictor import Predictor
 from training.default.cache import Cache
-from training.default.data import view_tensors
+from training.default.data import PlainDataset
 from training.default.fit import choose_figures
 
 BATCH = 32
@@ -29,9 +30,8 @@ BATCH = 32
 def answers(predictor: Predictor, cache: Cache, rows: list[int], name: str) -> npt.NDArray[np.float32]:
     """One output of the graph (len(rows), ...) over rows of a cache."""
     views, found = predictor.spec.views, []
-    for start in range(0, len(rows), BATCH):
-        several = [view_tensors(cache, views, row) for row in rows[start : start + BATCH]]
-        feed = {view.name: np.stack(made) for view, made in zip(views, zip(*several, strict=True), strict=True)}
+    for batch, _ in DataLoader(PlainDataset(cache, views, rows), batch_size=BATCH):
+        feed = {view.name: made.numpy() for view, made in zip(views, batch, strict=True)}
         found.append(predictor.model.session.run([name], feed)[0])
     return np.concatenate(found)
 

@@ -111,6 +111,7 @@ def _graph(model: nn.Module, inputs: Mapping[str, Floats], outputs: Sequence[str
     if any(one.kind is one.VAR_POSITIONAL for one in inspect.signature(model.forward).parameters.values()):
         shapes = (shapes,)  # `*views` is one argument to torch
     with warnings.catch_warnings(), torch.no_grad():
+        # The exporter comments on the names of axes and on its own parts; what it made is compared with torch afterwards.
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(

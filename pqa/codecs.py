@@ -162,7 +162,7 @@ def header(data: bytes, name: str) -> Header:
         width, height = image.size
         if name == "TIFF":
             _refuse_raw(image, data)
-            photometric = image.tag_v2.get(PHOTOMETRIC)  # type: ignore[attr-defined]
+            photometric = image.tag_v2.get(PHOTOMETRIC)  # type: ignore[attr-defined]  # of a TIFF alone
             if _deep(image, data, name) and photometric not in (1, 2):
                 raise UnsupportedImage("16-bit TIFF is read as RGB or black-is-zero grey only; save it as one of them")
         # Pillow and OpenCV turn TIFF upright themselves, and Pillow gives its size as displayed.
@@ -173,7 +173,7 @@ def header(data: bytes, name: str) -> Header:
 
 def _refuse_raw(image: Image.Image, data: bytes) -> None:
     """Camera RAW is TIFF whose first page is a thumbnail: a score of that would pass for one of the picture."""
-    tags = image.tag_v2  # type: ignore[attr-defined]
+    tags = image.tag_v2  # type: ignore[attr-defined]  # of a TIFF alone
     if data[8:10] == b"CR" or DNG_VERSION in tags or tags.get(SUBFILE_TYPE) == 1:
         raise UnsupportedImage("camera RAW is not taken; score the JPEG beside it, or export one")
 
@@ -247,7 +247,7 @@ def _deep(image: Image.Image, data: bytes, name: str) -> bool:
     if name == "PNG":
         return data[24] == 16
     if name == "TIFF":
-        bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]  # of a TIFF alone
         return bool(max(bits if isinstance(bits, tuple) else (bits,)) == 16)
     return False
 

@@ -29,7 +29,7 @@ def studio(tmp_path_factory):
     rng = np.random.default_rng(0)
     rows = []
     for number in range(COUNT):
-        blur = rng.uniform(0.3, 3.0)
+        blur = rng.uniform(0.3, 1.5)
         shot = cv2.GaussianBlur(rgb, (0, 0), blur)
         Image.fromarray(shot).save(folder / f"{number:02}.png")
         rows.append({"image": f"{number:02}.png", "scene": "studio", "score": f"{blur:.4f}"})
@@ -72,7 +72,7 @@ def test_other_known_scenes_keep_their_scores_to_the_bit(shipped, adapted):
 
 def test_the_new_scene_follows_its_labels(studio, adapted):
     assert adapted.pictures == COUNT
-    assert adapted.linear.before < 0
+    assert adapted.linear.before < -0.4
     assert adapted.linear.after > 0.7
     paths = sorted(studio.glob("*.png"))
     rows = pqa.load(adapted.path).score([Picture(p.name, p, "studio") for p in paths], scene_mode="known")

@@ -19,14 +19,14 @@ def test_pairs_stay_inside_or_go_across() -> None:
     assert all(scenes[i] != scenes[j] for i, j in zip(across.first, across.second, strict=True))
     assert len(across.first) == 6
     with pytest.raises(ConfigurationError, match="within"):
-        cal.pairs(scenes, "inside")  # type: ignore[arg-type]
+        cal.pairs(scenes, "inside")
 
 
 def test_many_pairs_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cal, "MOST_PAIRS", 100)
     scenes = np.repeat(["a", "b", "c"], 30)
     for kind, total in (("within", 3 * 435), ("across", 2700)):
-        chosen = cal.pairs(scenes, kind)  # type: ignore[arg-type]
+        chosen = cal.pairs(scenes, kind)
         assert (len(chosen.first), chosen.total) == (100, total)
         assert np.all((scenes[chosen.first] == scenes[chosen.second]) == (kind == "within"))
         assert np.all(chosen.first != chosen.second)

@@ -40,7 +40,7 @@ def scored(id: str, score: float, std: float | None = 0.05, scene: str = "defaul
         "reasons": (Reason("face_blur", 4.25, 2.2, "% of the face"),),
         "flags": (),
     }
-    return Score(**{**fields, **changes})  # type: ignore[arg-type]
+    return Score(**{**fields, **changes})
 
 
 def answer(*scenes: list[Score], unscored: tuple[Unscored, ...] = (), warnings: tuple[Warn, ...] = ()) -> Ranking:

@@ -24,7 +24,7 @@ def test_demo_asks_a_real_service_and_stops_it(
     assert all(out.count(name) >= 3 for name in pictures)  # in the table, in curl's line, in the service's order
     assert "the same answer as on the command line, to the last bit" in out
     assert (tmp_path / "demo" / "contact-sheet.html").stat().st_size > 10_000
-    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/rank", out)[1])  # type: ignore[index]
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/rank", out)[1])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
     assert err == ""

@@ -28,8 +28,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def put(run: Callable[[argparse.Namespace], int]) -> None:
         module = ModuleType("probe_command")
-        module.configure = lambda parser: parser.add_argument("--number", type=int, default=0)  # type: ignore[attr-defined]
-        module.run = run  # type: ignore[attr-defined]
+        module.configure = lambda parser: parser.add_argument("--number", type=int, default=0)
+        module.run = run
         monkeypatch.setitem(sys.modules, "probe_command", module)
         points = [EntryPoint("probe", "probe_command", frame.GROUP)]
         monkeypatch.setattr(frame, "entry_points", lambda group: points if group == frame.GROUP else [])

@@ -48,7 +48,7 @@ def pictures(values: list[float], stds: list[float] | None = None) -> list[Score
 
 
 def rank(scores: list[Score], **options: object) -> Group:
-    return ranking.rank(scores, calibration=PLAIN, **options)  # type: ignore[arg-type]
+    return ranking.rank(scores, calibration=PLAIN, **options)
 
 
 # Thousandths: distinct scores stay distinct under the shifts and scales below.

@@ -94,9 +94,9 @@ def test_an_answer_that_nobody_reads_is_given_up(tiny_model: Path) -> None:
         wait_for(lambda: connections)
         # The system's buffers are made small, so that little is enough to fill them.
         (connection,) = connections
-        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[union-attr]
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         deaf.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
-        wait_for(lambda: connection.transport.get_write_buffer_size() > 0)  # type: ignore[union-attr]
+        wait_for(lambda: connection.transport.get_write_buffer_size() > 0)
         wait_for(lambda: not connections)
         deaf.close()
 
@@ -198,7 +198,7 @@ def mortal(*given: Any) -> None:
             raise SystemExit
         return infer(self, batch)
 
-    Predictor.infer = infer_or_die  # type: ignore[method-assign]
+    Predictor.infer = infer_or_die
     WORK(*given)
 
 

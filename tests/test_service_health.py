@@ -268,6 +268,6 @@ def test_request_ids_come_back(live: Live) -> None:
 def test_answers_do_not_wait_for_acknowledgements(live: Live) -> None:
     """Without TCP_NODELAY every answer takes 40 ms longer."""
     live.http.get("/healthz")
-    sockets = [connection.transport.get_extra_info("socket") for connection in live.server.server_state.connections]  # type: ignore[union-attr]
+    sockets = [connection.transport.get_extra_info("socket") for connection in live.server.server_state.connections]
     assert sockets
     assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)

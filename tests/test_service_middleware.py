@@ -50,7 +50,7 @@ def ask(app: FastAPI, method: str, path: str, **options: object) -> httpx.Respon
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **options)  # type: ignore[arg-type]
+            return await client.request(method, path, **options)
 
     return asyncio.run(go())
 
@@ -91,7 +91,7 @@ def test_a_body_of_the_limit_passes_and_one_byte_more_does_not(app: FastAPI) -> 
 def test_a_chunked_body_is_counted_while_it_arrives(app: FastAPI) -> None:
     sent = 0
 
-    async def chunks():  # type: ignore[no-untyped-def]
+    async def chunks():
         nonlocal sent
         for _ in range(100):
             sent += 100
@@ -137,11 +137,11 @@ def test_a_client_that_stops_in_the_middle_is_refused(app: FastAPI) -> None:
         scope = {"type": "http", "method": "POST", "path": "/length", "raw_path": b"/length", "query_string": b"",
                  "headers": [(b"content-length", b"2")], "asgi": {"version": "3.0"}, "scheme": "http",
                  "http_version": "1.1", "server": ("test", 80), "client": ("test", 1), "root_path": ""}  # fmt: skip
-        await app(scope, receive, send)  # type: ignore[arg-type]
+        await app(scope, receive, send)
 
     asyncio.run(go())
     assert sent[0]["status"] == 408
-    assert json.loads(sent[1]["body"])["type"] == "urn:pqa:problem:slow-client"  # type: ignore[arg-type]
+    assert json.loads(sent[1]["body"])["type"] == "urn:pqa:problem:slow-client"
 
 
 def test_a_client_that_dribbles_is_refused_and_a_service_that_takes_its_time_is_not(

@@ -103,7 +103,7 @@ def test_names_are_utf8_and_fields_have_no_filename() -> None:
 )
 def test_bad_bodies(data: bytes, options: dict[str, str], code: str, text: str) -> None:
     with pytest.raises(Problem, match=text) as caught:
-        read(data, **options)  # type: ignore[arg-type]
+        read(data, **options)
     assert caught.value.code == code
 
 

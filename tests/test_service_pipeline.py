@@ -92,7 +92,7 @@ def test_poison_in_a_batch_spares_the_others(pipeline: Pipeline, predictor: Any)
         block.gate.wait(20)
         return original(batch)
 
-    block.infer = slow  # type: ignore[method-assign]
+    block.infer = slow
     first = pipeline.submit(block, b"blocks the model thread")
     wait_for(lambda: len(block.prepared) == 1)
     block.gate.clear()
@@ -130,7 +130,7 @@ def test_known_pictures_are_not_run_again_and_models_do_not_share(pipeline: Pipe
         assert pipeline.submit(predictor, b"same").result(20).score == [4]
     assert predictor.prepared == [b"same"]
     other = Scripted("other model")
-    pipeline.submit(other, b"same").result(20)  # type: ignore[arg-type]
+    pipeline.submit(other, b"same").result(20)
     assert other.prepared == [b"same"]
 
 
@@ -154,5 +154,5 @@ def test_the_cache_drops_what_was_used_longest_ago() -> None:
 
 def test_a_cache_of_size_zero_keeps_nothing() -> None:
     cache = PredictionCache(0)
-    cache.put(("m", "a"), object())  # type: ignore[arg-type]
+    cache.put(("m", "a"), object())
     assert len(cache) == 0

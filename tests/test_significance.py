@@ -71,7 +71,7 @@ def test_corrections_by_hand() -> None:
     assert significance.adjust(p, "none") == p
     assert significance.adjust([], "holm") == []
     with pytest.raises(ConfigurationError, match="holm"):
-        significance.adjust(p, "hommel")  # type: ignore[arg-type]
+        significance.adjust(p, "hommel")
 
 
 def test_permutation_enumerates_every_swap() -> None:

@@ -157,7 +157,7 @@ def test_same_seed_same_interval_and_wrong_settings_are_refused() -> None:
     assert first == second
     made = uncertainty.replicates(x, y, scenes, resamples=200)
     with pytest.raises(ConfigurationError, match="resample"):
-        uncertainty.bootstrap(made, resample="images")  # type: ignore[arg-type]
+        uncertainty.bootstrap(made, resample="images")
     with pytest.raises(ConfigurationError, match="one scene"):
         uncertainty.bootstrap(uncertainty.replicates(x[:10], y[:10], scenes[:10], resamples=200))
     with pytest.raises(ConfigurationError, match="confidence"):

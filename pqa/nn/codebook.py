@@ -18,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pqa.nn.kernel import dual
+
 __all__ = ["PATCH", "Codebook", "CodebookRegression"]
 
 PATCH = 7
@@ -114,9 +116,6 @@ class CodebookRegression(nn.Module):
         about = features - mean
         products = (about @ about.T).double()
         unit = products.diagonal().mean()
-        offset = (importance * ratings).sum() / importance.sum()
-        dual = torch.linalg.solve(
-            products / unit + torch.diag(ridge / importance.double()), (ratings - offset).double()
-        )
-        self.weights.copy_(about.T @ (dual / unit).float())
+        weights, offset = dual(products / unit, ratings, importance, ridge)
+        self.weights.copy_(about.T @ (weights / unit).float())
         self.offset.copy_(offset - mean @ self.weights)

@@ -11,7 +11,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["KernelRegression"]
+__all__ = ["KernelRegression", "dual"]
+
+
+def dual(
+    likeness: Float[Tensor, "m m"],
+    ratings: Float[Tensor, " m"],
+    importance: Float[Tensor, " m"],
+    ridge: float,
+) -> tuple[Float[Tensor, " m"], Float[Tensor, ""]]:
+    """Ridge regression in its dual form: float64 weights of the examples, by whose likeness to others those are predicted, and
+    the offset, the mean rating. `likeness` is float64; an example of importance w is regularised with `ridge` / w."""
+    offset = (importance * ratings).sum() / importance.sum()
+    return torch.linalg.solve(likeness + torch.diag(ridge / importance.double()), (ratings - offset).double()), offset
 
 
 class KernelRegression(nn.Module):
@@ -72,7 +84,6 @@ class KernelRegression(nn.Module):
         self.anchors.copy_(self._standard(vectors))
         examples = self.anchors.double()
         kernel = torch.exp(-self.sharpness * self._squares(examples, examples))
-        offset = (importance * ratings).sum() / importance.sum()
-        right = (ratings - offset).double()
-        self.weights.copy_(torch.linalg.solve(kernel + torch.diag(ridge / importance.double()), right))
+        weights, offset = dual(kernel, ratings, importance, ridge)
+        self.weights.copy_(weights)
         self.offset.copy_(offset)

@@ -183,7 +183,7 @@ def build(
                 samples.append(Sample(*about, **row))
             on_done()
     for store in stores.values():
-        store.flush()  # type: ignore[attr-defined]
+        store.flush()
     (folder / "key").write_text(key)
     (folder / "samples.json").write_text(json.dumps([asdict(sample) for sample in samples]))
     return Cache.open(folder)

@@ -51,7 +51,7 @@ starting from the overall rating. It says nothing about a person; do not use it 
 
 ## Figures on the report part
 
-Pictures cut off by near-duplicate group before anything was trained or chosen; this part was read by this command only.
+Pictures cut off by near-duplicate group before anything was trained or chosen; nothing was trained or chosen on this part.
 """
 
 Slice = tuple[str, Callable[[Sample, Score], bool]]

@@ -1,4 +1,4 @@
-"""Learns the codebooks of `scene_gate` from a cache, and what their regression says of every row."""
+"""Learns the codebooks of `scene_gate` from a cache, and describes its rows by them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy.typing as npt
 import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from pqa.nn.codebook import Codebook, CodebookRegression
 from pqa.spec import ViewSpec
 from training.default.cache import Cache
-from training.default.data import view_tensors
+from training.default.data import PlainDataset
 
 __all__ = ["features", "learn"]
 
@@ -27,19 +28,14 @@ BATCH = 4
 """Small: what lies between pixels and features stays in a processor's cache."""
 
 
-def _batches(cache: Cache, views: tuple[ViewSpec, ...], rows: npt.NDArray[np.intp]) -> Iterator[list[Tensor]]:
-    for start in range(0, len(rows), BATCH):
-        several = [view_tensors(cache, views, int(row)) for row in rows[start : start + BATCH]]
-        yield [torch.stack(view) for view in zip(*several, strict=True)]
-
-
 def learn(regression: CodebookRegression, cache: Cache, views: tuple[ViewSpec, ...], seed: int) -> None:
     """Fill the codebook of each of `views` by k-means over patches of untouched pictures of the train part."""
     rng = np.random.default_rng(seed)
     untouched = [row for row, sample in enumerate(cache.samples) if sample.part == "train" and row == sample.base]
     rows = rng.permutation(untouched)[:PICTURES]
     for number, book in enumerate(regression.books):
-        found = [book.patches(pixels) for (pixels,) in _batches(cache, views[number : number + 1], rows)]
+        loader = DataLoader(PlainDataset(cache, views[number : number + 1], rows.tolist()), batch_size=BATCH)
+        found = [book.patches(pixels) for (pixels,), _ in loader]
         chosen = [picture[torch.from_numpy(rng.permutation(len(picture))[:PATCHES])] for picture in torch.cat(found)]
         _fill(book, torch.cat(chosen).numpy().astype(np.float64), rng)
 
@@ -65,5 +61,5 @@ def features(
 ) -> Iterator[Tensor]:
     """Features (at most `BATCH`, D) of rows of the cache, batch after batch."""
     with torch.no_grad():
-        for pixels in _batches(cache, views, rows):
+        for pixels, _ in DataLoader(PlainDataset(cache, views, rows.tolist()), batch_size=BATCH):
             yield regression.features(pixels)

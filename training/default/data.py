@@ -31,7 +31,7 @@ def view_tensors(cache: Cache, views: Sequence[ViewSpec], index: int, *, mirror:
     """The inputs of the graph for one row of the cache, in the order of `views`, mirrored left to right if asked."""
     tensors = []
     for view in views:
-        stored = np.asarray(cache.views[view.name][index])
+        stored = np.array(cache.views[view.name][index])
         if not view_row(view).vector:
             stored = normalise(stored[..., ::-1, :] if mirror else stored, view.mean, view.std)
         tensors.append(torch.from_numpy(np.ascontiguousarray(stored)))
