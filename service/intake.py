@@ -22,6 +22,9 @@ __all__ = ["Failure", "Intake", "check_queue", "rows"]
 
 ID_LENGTH = 1024
 
+SHARES = 3
+"""Requests with many pictures that find room beside each other; also the least room, in pictures a decode thread."""
+
 Failure = InputError | ModelError
 
 
@@ -34,9 +37,14 @@ class Picture:
     outcome: asyncio.Task[Prediction | Failure] | Prediction | Failure
 
 
+def timely(pipeline: Pipeline, settings: Settings) -> float:
+    """Pictures that may be in work so that the next one is done in time, at the pace of the last ones."""
+    return max(SHARES * settings.decoders, pipeline.pace.within(settings.queue_seconds))
+
+
 def check_queue(pipeline: Pipeline, settings: Settings) -> None:
-    """Raises the problem `busy` when as many pictures as are taken wait already."""
-    if pipeline.waiting >= settings.queue:
+    """Raises the problem `busy` when as many pictures as are taken are in work already."""
+    if pipeline.waiting >= min(settings.queue, timely(pipeline, settings)):
         raise Problem("busy", "too many pictures are waiting; try again", reason="queue")
 
 
@@ -78,7 +86,7 @@ class Intake:
         Raises the problem `busy` for the first one when the queue is full: it may have filled since the door.
         """
         name = self._name(id)
-        while self._in_work >= self._settings.request_window:
+        while self._in_work >= min(self._settings.request_window, timely(self._pipeline, self._settings) / SHARES):
             await self._wait()
         if not self._sent:
             check_queue(self._pipeline, self._settings)

@@ -24,6 +24,7 @@ from pqa.runtime.predictor import Prediction, Predictor, Prepared
 from pqa.types import Face
 from service.cache import PredictionCache
 from service.metrics import Metrics
+from service.pace import Pace
 from service.tracing import Traces
 
 __all__ = ["ModelThread", "Pipeline", "WatchedDetector"]
@@ -62,12 +63,13 @@ class Job:
 class ModelThread(threading.Thread):
     """Runs prepared pictures, up to `batch` of one model together."""
 
-    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: PredictionCache) -> None:
+    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: PredictionCache, pace: Pace) -> None:
         super().__init__(name="pqa-model", daemon=True)
         self._traces = traces
         self._batch = batch
         self._metrics = metrics
         self._cache = cache
+        self._pace = pace
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stopped = False
 
@@ -120,7 +122,7 @@ class ModelThread(threading.Thread):
         for job in live:
             self._metrics.infer_queue.observe(job.waited())
         self._metrics.batch.observe(len(live))
-        began = time.time_ns()
+        began, clock = time.time_ns(), time.perf_counter()
         try:
             with self._metrics.infer.time():
                 predictions = live[0].predictor.infer([job.prepared for job in live if job.prepared is not None])
@@ -132,6 +134,7 @@ class ModelThread(threading.Thread):
             log.warning("the model failed on a picture: %s", error)
             live[0].finish(ModelError("the model failed on this picture"))
             return
+        self._pace.inferred(time.perf_counter() - clock, len(live))
         ended = time.time_ns()
         for job, prediction in zip(live, predictions, strict=True):
             self._traces.past("infer", job.trace, began, ended, batch=len(live))
@@ -170,10 +173,11 @@ class Pipeline:
 
     def __init__(self, *, decoders: int, batch: int, cache: int, metrics: Metrics, traces: Traces) -> None:
         self.cache = PredictionCache(cache)
+        self.pace = Pace(decoders)
         self._metrics = metrics
         self._traces = traces
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="pqa-decode")
-        self._model = ModelThread(batch, metrics, traces, self.cache)
+        self._model = ModelThread(batch, metrics, traces, self.cache, self.pace)
         self._lock = threading.Lock()
         self._waiting = 0
 
@@ -220,6 +224,7 @@ class Pipeline:
             self._metrics.cached.inc()
             job.finish(known)
             return
+        began = time.perf_counter()
         try:
             with self._metrics.prepare.time(), self._traces.span("prepare", job.trace, bytes=len(data)):
                 job.prepared = job.predictor.prepare(data)
@@ -232,3 +237,5 @@ class Pipeline:
         else:
             job.waited()
             self._model.put(job)
+        finally:
+            self.pace.prepared(time.perf_counter() - began)

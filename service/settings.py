@@ -28,7 +28,10 @@ FILE = "PQA_SETTINGS_FILE"
 _OTHERS = ("PQA_SERVICE_", "PQA_PORT_")
 KEY_LENGTH = 16
 QUEUE = 12
-"""Pictures that wait for each thread where nothing is set: at 8 pictures a second a wait that nobody calls an outage."""
+"""Pictures that wait for each thread where nothing is set, if they are small: for large ones `queue_s` comes first."""
+
+DRAINED = 0.8
+"""The part of the time for draining that what is in work may need, as far as the pace of the last pictures tells."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -58,7 +61,10 @@ class Settings:
     queue_pictures: int = _row(
         0, f"pictures waiting or in work above which new requests get 429; 0: {QUEUE} for each decode thread", 0
     )
-    request_window: int = _row(8, "pictures of one request in work at once; its upload waits for the rest", 1)
+    queue_s: float = _row(1.2, "time in which what is in work must be done, at the pace of the last pictures; above it new "
+                          f"requests get 429, and never more is taken than {DRAINED:.0%} of PQA_DRAIN_S can do", 0)  # fmt: skip
+    request_window: int = _row(8, "pictures of one request in work at once, of slow ones fewer: a third of what is done in "
+                               "PQA_QUEUE_S; its upload waits for the rest", 1)  # fmt: skip
     upload_memory_mib: float = _row(256.0, "memory for bytes received and not yet scored, over all requests; above it "
                                     "new requests get 429", 1)  # fmt: skip
     max_images: int = _row(256, "pictures sent in one request; named by hash, as many as PQA_CACHE_PICTURES", 1)
@@ -155,6 +161,11 @@ class Settings:
     def queue(self) -> int:
         """Pictures that may wait or be in work in a process."""
         return self.queue_pictures or QUEUE * self.decoders
+
+    @property
+    def queue_seconds(self) -> float:
+        """Time in which the pictures in work must be done: none is taken that SIGTERM would lose."""
+        return min(self.queue_s, DRAINED * self.drain_s)
 
 
 def _of_file(path: Path) -> dict[str, Any]:

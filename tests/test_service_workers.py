@@ -39,7 +39,8 @@ def gone(pid: int) -> bool:
 
 
 def test_two_processes_share_a_port_and_their_counts_and_survive_a_death(tiny_model: Path, astronaut: bytes) -> None:
-    with serve("--model", str(tiny_model), "--workers", "2", PQA_DRAIN_NOTICE_S="0") as process:
+    settings = {"PQA_DRAIN_NOTICE_S": "0", "PQA_QUEUE_S": "600"}
+    with serve("--model", str(tiny_model), "--workers", "2", **settings) as process:
         port, lines = started(process)
         wait_for(lambda: ready(port) == 2, 60)
 
