@@ -11,7 +11,7 @@ import time
 import numpy as np
 from PIL import Image
 
-from pqa import codecs
+from pqa import codecs, headers
 from pqa.data.assets import ASTRONAUT
 
 SIZE = (4000, 3000)
@@ -26,7 +26,7 @@ def main() -> None:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=92)
     data = buffer.getvalue()
-    info = codecs.header(data, "JPEG")
+    info = headers.header(data, "JPEG")
     times: dict[int, list[float]] = {scale: [] for scale in (1, 2, 4, 8)}
     for _ in range(ROUNDS):
         for scale, seconds in times.items():

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pqa import codecs
-from pqa.codecs import Exif
+from pqa import codecs, headers
 from pqa.errors import EmptyImage, ImageTooLarge, UnreadableImage, UnsupportedImage
+from pqa.headers import Exif
 from pqa.types import ImageSource
 
 __all__ = ["DEFAULT_LIMITS", "Exif", "Limits", "Source", "open"]
@@ -39,11 +39,15 @@ FILTER = Image.Resampling.HAMMING
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused before any pixel is decoded. Above 179 megapixels Pillow refuses whatever `max_pixels` says."""
+    """What is refused before any pixel is decoded. Above 179 megapixels Pillow refuses whatever `max_pixels` says.
+
+    `max_memory`: bytes for the file and for decoding it, as estimated from the header.
+    """
 
     max_bytes: int = 30 * 2**20
     max_pixels: int = 50_000_000
-    formats: frozenset[str] = codecs.FORMATS
+    max_memory: int | None = None
+    formats: frozenset[str] = headers.FORMATS
 
 
 DEFAULT_LIMITS = Limits()
@@ -65,11 +69,17 @@ def open(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Source:
         raise EmptyImage("expected a picture, got 0 bytes")
     if len(source) > limits.max_bytes:
         raise ImageTooLarge(f"{len(source)} bytes, at most {limits.max_bytes} are taken")
-    name = codecs.sniff(source)
+    name = headers.sniff(source)
     if name not in limits.formats:
         raise UnsupportedImage(f"{name} is not taken; expected one of {', '.join(sorted(limits.formats))}")
-    info = codecs.header(source, name)
+    info = headers.header(source, name)
     _check_size(info.width, info.height, limits)
+    if limits.max_memory is not None and len(source) + info.memory > limits.max_memory:
+        raise ImageTooLarge(
+            f"decoding {info.width}x{info.height} pixels of this {info.format} takes about "
+            f"{(len(source) + info.memory) / 2**20:.0f} MiB, at most {limits.max_memory / 2**20:.0f} MiB are taken; "
+            "send a smaller picture, or a baseline JPEG"
+        )
     return Source(source, info)
 
 
@@ -95,7 +105,7 @@ def _open_array(array: npt.NDArray[Any], limits: Limits) -> Source:
         raise EmptyImage(f"expected a picture, got an array of shape {array.shape}")
     height, width = array.shape[:2]
     _check_size(width, height, limits)
-    return Source(codecs.eight_bit(array), codecs.Header("array", width, height, 1, 1, False))
+    return Source(codecs.eight_bit(array), headers.Header("array", width, height, 1, 1, False, 0))
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
@@ -111,7 +121,7 @@ class Source:
     To be used by one thread at a time. Keeps the file's bytes and the last two decodes.
     """
 
-    def __init__(self, content: bytes | Pixels, info: codecs.Header) -> None:
+    def __init__(self, content: bytes | Pixels, info: headers.Header) -> None:
         self._content = content
         self._info = info
         self._decoded: dict[int, Image.Image] = {}
@@ -133,7 +143,7 @@ class Source:
         """Capture time and camera, as far as the file says."""
         if not isinstance(self._content, bytes):
             return Exif()
-        return codecs.exif(self._content, self._info.format)
+        return headers.exif(self._content, self._info.format)
 
     def reduced(self, short_side: int) -> Pixels:
         """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage."""

@@ -14,7 +14,7 @@ from pqa.runtime.predictor import Predictor
 from pqa.runtime.store import Entry, Model, ModelStore
 from pqa.spec import Calibration
 from pqa.types import Scale
-from service.settings import Settings
+from service.settings import MIB, Settings
 
 __all__ = ["LoadedModels", "ModelCard", "ModelList", "View"]
 
@@ -86,7 +86,11 @@ class LoadedModels:
         Raises a PqaError for one that cannot be served.
         """
         store = ModelStore(settings.folders, provider=settings.provider)
-        limits = imaging.Limits(max_bytes=settings.max_file_bytes, max_pixels=int(settings.max_megapixels * 1_000_000))
+        limits = imaging.Limits(
+            max_bytes=settings.max_file_bytes,
+            max_pixels=int(settings.max_megapixels * 1_000_000),
+            max_memory=int(settings.max_decode_mib * MIB),
+        )
         detectors: dict[str, Detector] = {}
         predictors: dict[str, Predictor] = {}
         for name in settings.models:

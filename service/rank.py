@@ -148,7 +148,9 @@ async def _take_multipart(request: Request, service: Service, intake: Intake) ->
         if part.name == "images":
             if predictor is None:
                 predictor = _choose(service, form_options(fields))
-            await intake.add(part.filename, part.data, predictor)
+            # Not kept here beside the copy that is decoded.
+            data, part.data = part.data, bytearray()
+            await intake.add(part.filename, data, predictor)
         elif part.name in fields:
             raise Problem("invalid-request", f"the field {part.name[:64]!r} came twice; send it once")
         else:

@@ -72,6 +72,8 @@ class Settings:
     max_request_mib: float = _row(1024.0, "size of one request", 0.001)
     max_json_mib: float = _row(64.0, "size of one JSON request, which is parsed as a whole; multipart streams", 0.001)
     max_megapixels: float = _row(50.0, "pixels of one picture, read from its header before decoding", 0.001)
+    max_decode_mib: float = _row(256.0, "memory that one picture's file and its decoding may take, estimated from the header",
+                                 0.001)  # fmt: skip
     picture_timeout_s: float = _row(60.0, "time from the arrival of a picture to its score", 0.001)
     receive_timeout_s: float = _row(
         30.0,

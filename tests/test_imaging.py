@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
 
-from pqa import codecs, imaging
+from pqa import codecs, headers, imaging
 from pqa.data import assets
 from pqa.errors import EmptyImage, ImageTooLarge, UnreadableImage
 
@@ -104,7 +104,7 @@ def test_requests_do_not_depend_on_what_was_asked_before():
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 120))
-@settings(derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60, deadline=None)
 def test_reduced_keeps_shape_and_never_enlarges(height, width, short_side):
     rgb = np.zeros((height, width, 3), np.uint8)
     got = imaging.open(rgb).reduced(short_side)
@@ -114,7 +114,7 @@ def test_reduced_keeps_shape_and_never_enlarges(height, width, short_side):
 
 
 @given(st.tuples(*[st.floats(-200, 400, allow_nan=False)] * 4))
-@settings(derandomize=True, max_examples=60)
+@settings(derandomize=True, max_examples=60, deadline=None)
 def test_region_always_has_a_pixel(box):
     got = imaging.open(photograph(60, 90)).region(box)
     assert got.shape[0] >= 1
@@ -256,6 +256,45 @@ def test_modes(picture, expected):
 def test_cmyk_jpeg():
     got = whole(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95))[8, 8]
     assert np.abs(got.astype(int) - [255, 0, 0]).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("WEBP", {"quality": 1}),
+        ("WEBP", {"quality": 90, "method": 6}),
+        ("WEBP", {"lossless": True}),
+        ("HEIF", {"quality": 60}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_other_decoders_give_the_pixels_that_pillow_gives(format, options, mode):
+    picture = Image.fromarray(photograph(531, 357))
+    if mode == "RGBA":
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    data = encoded(picture.convert(mode), format, **options)
+    with Image.open(io.BytesIO(data)) as opened:
+        pixels = np.asarray(opened)
+    expected = codecs.eight_bit(pixels) if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    np.testing.assert_array_equal(whole(data), expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+@pytest.mark.parametrize(
+    ("format", "mode"),
+    [("JPEG", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "P"), ("WEBP", "RGB"), ("TIFF", "RGB")],
+)
+def test_strips_change_no_pixel(format, mode, orientation, monkeypatch):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    picture = Image.fromarray(photograph(203, 77)).convert(mode)
+    data = encoded(picture, format, exif=tags, icc_profile=display_p3())
+    asked = [codecs.decode(data, headers.header(data, format), scale) for scale in (1, 2, 4, 8)]
+    monkeypatch.setattr(codecs, "ROWS", 8)
+    for scale, one_strip in zip((1, 2, 4, 8), asked, strict=True):
+        many = codecs.decode(data, headers.header(data, format), scale)
+        assert many.size == one_strip.size
+        np.testing.assert_array_equal(np.asarray(many), np.asarray(one_strip))
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])

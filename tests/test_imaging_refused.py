@@ -49,6 +49,47 @@ def test_limits_on_bytes_and_formats(tmp_path):
         imaging.open(data, imaging.Limits(formats=frozenset({"JPEG"})))
 
 
+def kinds(side):
+    """The same picture as files whose decoders need more or less memory, with the bytes a pixel that are reckoned with."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    grey, deep = Image.new("L", (side, side)), np.zeros((side, side, 3), np.uint16)
+    rgb = grey.convert("RGB")
+    return {
+        "jpeg": (encoded(rgb, "JPEG"), 4),
+        "progressive jpeg": (encoded(rgb, "JPEG", progressive=True), 4),
+        "progressive 4:4:4 jpeg": (encoded(rgb, "JPEG", progressive=True, subsampling=0), 6),
+        "progressive cmyk jpeg": (encoded(rgb.convert("CMYK"), "JPEG", progressive=True, subsampling=0), 8),
+        "png": (encoded(rgb, "PNG"), 4),
+        "16-bit png": (cv2.imencode(".png", deep)[1].tobytes(), 12),
+        "16-bit grey png": (cv2.imencode(".png", deep[..., 0])[1].tobytes(), 4),
+        "16-bit png with alpha": (cv2.imencode(".png", deep[..., [0, 0, 0, 0]])[1].tobytes(), 16),
+        "16-bit tiff": (cv2.imencode(".tiff", deep, [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes(), 12),
+        "webp": (encoded(rgb, "WEBP"), 8),
+        "webp with frames": (
+            encoded(rgb, "WEBP", save_all=True, append_images=[Image.new("RGB", rgb.size, "red")]),
+            16,
+        ),
+        "tiff": (encoded(rgb, "TIFF"), 4),
+        "tiff of one packed strip": (encoded(rgb, "TIFF", compression="tiff_lzw", strip_size=1 << 30), 8),
+        "heic": (encoded(rgb, "HEIF"), 5),
+        "avif": (encoded(rgb, "AVIF"), 10),
+    }
+
+
+@pytest.mark.parametrize("kind", list(kinds(8)))
+def test_memory_is_reckoned_by_the_header(kind):
+    """On both sides of the limit; who sets none has none."""
+    side = 64
+    data, each = kinds(side)[kind]
+    needed = each * side * side + len(data)
+    imaging.open(data, imaging.Limits(max_memory=needed))
+    imaging.open(data)
+    with pytest.raises(ImageTooLarge, match="decoding 64x64 pixels of this"):
+        imaging.open(data, imaging.Limits(max_memory=needed - 1))
+
+
 @pytest.mark.parametrize(
     ("data", "kind"),
     [

@@ -13,9 +13,9 @@ import pytest
 from serving import serving
 
 from bench.fuzz import HANG_S, damaged, fuzz_pictures, fuzz_requests, outcomes, pictures, seeds
-from pqa import codecs, imaging
-from pqa.codecs import FORMATS, sniff
+from pqa import codecs, headers, imaging
 from pqa.errors import UnreadableImage
+from pqa.headers import FORMATS, sniff
 from service import middleware
 from service.settings import Settings
 
@@ -65,14 +65,14 @@ def test_a_chunk_that_promises_more_than_the_file_has_never_reaches_opencv(
 def test_files_of_countless_pieces_are_refused_before_a_reader_walks_through_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    most, piece = codecs.MOST_PIECES, (b"teSt", b"")
+    most, piece = headers.MOST_PIECES, (b"teSt", b"")
     jpeg = seeds()["jpeg"]
     first = 4 + int.from_bytes(jpeg[4:6])
     for bits in (8, 16):
         assert imaging.open(png(*[piece] * 50, bits=bits)).reduced(8).shape == (8, 8, 3)
     for filler in (b"\xff", b"\0", b"\xff\xfe\0\2"):
         assert imaging.open(jpeg[:first] + filler * 50 + jpeg[first:]).size == imaging.open(jpeg).size
-    monkeypatch.setattr(codecs.Image, "open", lambda *_, **__: pytest.fail("Pillow was asked"))
+    monkeypatch.setattr(headers.Image, "open", lambda *_, **__: pytest.fail("Pillow was asked"))
     with pytest.raises(UnreadableImage, match="chunks"):
         imaging.open(png(*[piece] * most))
     for filler in (b"\xff", b"\0", b"\xff\xfe\0\2"):
