@@ -7,14 +7,15 @@
 | `scene` | a scene of N (125) pictures of 12 megapixels in one request: ranked, seconds, peak of memory over idle |
 | `drain` | SIGTERM after N (1,000) requests at once: refused at the door, answers of those in flight, seconds to the end |
 | `lag` | time of N (400) answers of /healthz, one after the other, while pictures of 50 megapixels are decoded |
-| `limits` | time until refusal, over N (50): promise of too much, crossing without a promise, a header of 65,535 square |
-| `largest` | peak of memory over idle for one request with one picture of 50 megapixels, by its kind |
+| `limits` | time until refusal, over N (50): promise of too much, crossing without one, header of 65,535 square, full queue |
+| `largest` | peak of memory over idle for one request with one picture just below 50 megapixels, by its kind; refused: 422 |
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import io
 import signal
 import socket
@@ -24,10 +25,12 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import httpx
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from bench.service import files, percentile, processor
@@ -45,11 +48,35 @@ WIDE = {"PQA_QUEUE_PICTURES": "5000", "PQA_CLIENT_REQUESTS": "5000", **PATIENT}
 FULL = {"PQA_CACHE_PICTURES": "500", **PATIENT}
 """The cache is full before memory is looked at: what it holds on purpose is no leak."""
 
+STRICT = {"PQA_MAX_REQUEST_MIB": "1", "PQA_QUEUE_PICTURES": "2"}
 KIND = {"Content-Type": "multipart/form-data; boundary=b"}
 READINGS = 20
 
-SIDES = (8192, 6100)
+SIDES = (8192, 6096)
 """Just below 50 megapixels."""
+
+ORIENTATION = 0x0112
+"""The tag of EXIF."""
+
+KINDS: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "JPEG": ("JPEG", 8, {}),
+    "JPEG, on its side": ("JPEG", 8, {"orientation": 6}),
+    "JPEG, CMYK": ("JPEG", 8, {"mode": "CMYK"}),
+    "JPEG, progressive": ("JPEG", 8, {"progressive": True}),
+    "JPEG, progressive, 4:4:4": ("JPEG", 8, {"progressive": True, "subsampling": 0}),
+    "PNG": ("PNG", 8, {}),
+    "PNG, on its side": ("PNG", 8, {"orientation": 6}),
+    "PNG with alpha": ("PNG", 8, {"mode": "RGBA"}),
+    "16-bit PNG": ("PNG", 16, {"mode": "RGB"}),
+    "16-bit PNG with alpha": ("PNG", 16, {"mode": "RGBA"}),
+    "WebP": ("WEBP", 8, {}),
+    "WebP, lossless": ("WEBP", 8, {"lossless": True, "quality": 0, "method": 0}),
+    "TIFF, packed": ("TIFF", 8, {"compression": "tiff_deflate"}),
+    "16-bit TIFF": ("TIFF", 16, {"mode": "RGB"}),
+    "HEIC": ("HEIF", 8, {}),
+    "AVIF": ("AVIF", 8, {"speed": 10}),
+}
+"""Format, bits a channel, and how it is made."""
 
 Answers = collections.Counter[int]
 
@@ -146,7 +173,7 @@ def lag(server: Served, count: int) -> list[float]:
 
 
 def refusals(server: Served, count: int) -> dict[str, list[float]]:
-    """Seconds to the first byte of the answer, from what breaks the limit; the server takes requests of 1 MiB."""
+    """Seconds to the first byte of the answer, from what breaks the limit; the server has the settings STRICT."""
     head = b"POST /rank HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
     field = b'--b\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
     part, chunk = field + bomb() + b"\r\n--b--\r\n", field + bytes(1 << 20)
@@ -156,17 +183,38 @@ def refusals(server: Served, count: int) -> dict[str, list[float]]:
         "header": (b"", head + b"Content-Length: %d\r\n\r\n" % len(part) + part, b"422"),
     }
     times: dict[str, list[float]] = {}
-    for name, (before, last, status) in ways.items():
-        for _ in range(count):
-            with socket.create_connection(("127.0.0.1", server.port)) as connection:
-                connection.sendall(before)
-                began = time.perf_counter()
-                connection.sendall(last)
-                answer = connection.recv(100)
-                times.setdefault(name, []).append(time.perf_counter() - began)
-                if not answer.startswith(b"HTTP/1.1 " + status):
-                    raise RuntimeError(f"{name}: expected {status.decode()}, got {answer[:40]!r}")
+    for name, way in ways.items():
+        times[name] = [refusal(server, *way) for _ in range(count)]
+    make, stop = files(512), threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            post(server, make())
+
+    with ThreadPoolExecutor(4) as pool:
+        busy = [pool.submit(load) for _ in range(4)]
+        times["full"] = []
+        while len(times["full"]) < count:
+            # Now and then there is room, and the picture that would break another limit is looked at.
+            with contextlib.suppress(RuntimeError):
+                times["full"].append(refusal(server, *ways["header"][:2], b"429"))
+        stop.set()
+        for one in busy:
+            one.result()
     return times
+
+
+def refusal(server: Served, before: bytes, last: bytes, status: bytes) -> float:
+    """Seconds from the `last` bytes of a request to the first ones of its answer. Raises RuntimeError for another answer."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(before)
+        began = time.perf_counter()
+        connection.sendall(last)
+        answer = connection.recv(100)
+        seconds = time.perf_counter() - began
+    if not answer.startswith(b"HTTP/1.1 " + status):
+        raise RuntimeError(f"expected {status.decode()}, got {answer[:40]!r}")
+    return seconds
 
 
 def bomb() -> bytes:
@@ -178,13 +226,19 @@ def bomb() -> bytes:
 
 
 def large(kind: str) -> bytes:
-    """The shipped portrait, enlarged to 50 megapixels."""
-    rgb = Image.fromarray(imaging.open(ASTRONAUT).reduced(512)).resize(SIDES, Image.Resampling.BILINEAR)
-    if kind == "16-bit PNG with alpha":
-        deep = np.asarray(rgb.convert("RGBA"))[..., [2, 1, 0, 3]].astype(np.uint16) * 257
-        return cv2.imencode(".png", deep, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
+    """The shipped portrait, enlarged to 50 megapixels by repeating its pixels, so that no file is over the limit on files."""
+    small = Image.fromarray(imaging.open(ASTRONAUT).reduced(512)).resize((SIDES[0] // 8, SIDES[1] // 8))
+    rgb = small.resize(SIDES, Image.Resampling.NEAREST)
+    name, depth, words = KINDS[kind]
+    if depth == 16:
+        deep = np.asarray(rgb.convert(words["mode"])).astype(np.uint16) * 257
+        order = [2, 1, 0, 3][: deep.shape[2]]
+        return cv2.imencode(f".{name.lower()}", np.ascontiguousarray(deep[..., order]))[1].tobytes()
+    exif = Image.Exif()
+    exif[ORIENTATION] = words.get("orientation", 1)
+    options = {key: value for key, value in words.items() if key not in ("mode", "orientation")}
     buffer = io.BytesIO()
-    rgb.save(buffer, kind, quality=85, compress_level=3)
+    rgb.convert(words.get("mode", "RGB")).save(buffer, name, exif=exif, **options)
     return buffer.getvalue()
 
 
@@ -204,8 +258,7 @@ def main() -> None:
     settings = {
         "drain": WIDE,
         "mixed": FULL,
-        "limits": {"PQA_MAX_REQUEST_MIB": "1"},
-        "largest": {"PQA_MAX_FILE_MIB": "200"},
+        "limits": STRICT,
     }
     began = time.monotonic()
     with served("--model", args.model, **settings.get(args.what, {})) as server:
@@ -229,7 +282,8 @@ def main() -> None:
             for name, times in refusals(server, count).items():
                 print(f"{name}: {milliseconds(times)}")
         elif args.what == "largest":
-            for kind in ("JPEG", "PNG", "WEBP", "TIFF", "16-bit PNG with alpha"):
+            pillow_heif.register_heif_opener()
+            for kind in KINDS:
                 data, idle = large(kind), server.begin_peak()
                 status = post(server, data)
                 over = server.peak_mib() - idle

@@ -35,14 +35,15 @@ def test_sigterm_loses_nothing_that_is_in_flight(tiny_model: Path, number: int) 
 
 
 @pytest.mark.parametrize("number", [125])
-def test_a_scene_of_125_pictures_is_ranked_in_one_request(tiny_model: Path, number: int) -> None:
+def test_a_scene_of_125_pictures_and_a_broken_one_is_ranked_in_one_request(tiny_model: Path, number: int) -> None:
     make = files(128)
     with serving(Settings(models=(str(tiny_model),))) as live:
         sent = [("images", (f"{n}.jpg", make())) for n in range(number)]
+        sent.insert(number // 2, ("images", ("broken.jpg", make()[:1000])))
         document = live.http.post("/rank", files=sent).json()
     (group,) = document["groups"]
     assert len(group["order"]) == number
-    assert document["unscored"] == []
+    assert [row["id"] for row in document["unscored"]] == ["broken.jpg"]
 
 
 @pytest.mark.slow
@@ -84,11 +85,12 @@ def test_twenty_reloads_leave_no_memory_behind() -> None:
 @pytest.mark.slow
 def test_limits_answer_in_time() -> None:
     """The medians of twenty, since machines pause."""
-    with served(PQA_MAX_REQUEST_MIB="1") as server:
+    with served(**soak.STRICT) as server:
         times = {name: sorted(values)[10] for name, values in soak.refusals(server, 20).items()}
     assert times["promise"] <= 0.1
     assert times["crossing"] <= 0.1
     assert times["header"] <= 0.05
+    assert times["full"] <= 0.05
 
 
 def test_clients_that_do_not_read_or_do_not_go_on_hold_up_nobody(tiny_model: Path, astronaut: bytes) -> None:
