@@ -158,13 +158,12 @@ def header(data: bytes, name: str) -> Header:
         # Pillow and OpenCV turn TIFF upright themselves, and Pillow gives its size as displayed.
         orientation = 1 if name == "TIFF" else _orientation(image, data)
         deep = _deep(image, data, name)
-        memory = int(width * height * _bytes_a_pixel(image, data, deep))
+        memory = int(width * height * _bytes_a_pixel(image, data, name, deep))
         return Header(name, width, height, orientation, _frames(image, name), deep, memory)
 
 
-def _bytes_a_pixel(image: Image.Image, data: bytes, deep: bool) -> float:
+def _bytes_a_pixel(image: Image.Image, data: bytes, name: str, deep: bool) -> float:
     """What the decoder makes of a whole picture."""
-    name = str(image.format)
     each: float = DEEP_MEMORY.get(image.mode, DEEPEST_MEMORY) if deep else MEMORY[name]
     if name == "WEBP" and not is_still_webp(data):
         each = ANIMATED_MEMORY

@@ -52,6 +52,17 @@ def test_lossy_formats_come_close(format, close):
     assert np.abs(got.astype(int) - rgb).mean() < close
 
 
+def test_a_phone_s_jpeg_with_a_second_picture_gives_its_first():
+    """Multi-picture files (MPO): gain maps and previews after the photograph, which is a plain JPEG to most readers."""
+    rgb = photograph()
+    double = encoded(rgb, "MPO", quality=92, save_all=True, append_images=[Image.fromarray(rgb[::4, ::4])])
+    assert Image.open(io.BytesIO(double)).format == "MPO"
+    np.testing.assert_array_equal(whole(double), whole(encoded(rgb, "JPEG", quality=92)))
+    for progressive in (False, True):
+        data = encoded(rgb, "MPO", save_all=True, append_images=[Image.fromarray(rgb)], progressive=progressive)
+        assert imaging.open(data).reduced(50).shape == (50, 75, 3)
+
+
 def test_bytes_path_and_string_are_one(tmp_path):
     data = encoded(photograph(), "JPEG")
     path = tmp_path / "wrong-extension.png"
