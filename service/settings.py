@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 FILE = "PQA_SETTINGS_FILE"
 _OTHERS = ("PQA_SERVICE_", "PQA_PORT_")
 KEY_LENGTH = 16
-QUEUE = 12
+QUEUE = 8
 """Pictures that wait for each thread where nothing is set, if they are small: for large ones `queue_s` comes first."""
 
 DRAINED = 0.8
@@ -61,7 +61,7 @@ class Settings:
     queue_pictures: int = _row(
         0, f"pictures waiting or in work above which new requests get 429; 0: {QUEUE} for each decode thread", 0
     )
-    queue_s: float = _row(1.2, "time in which what is in work must be done, at the pace of the last pictures; above it new "
+    queue_s: float = _row(4.0, "time in which what is in work must be done, at the pace of the last pictures; above it new "
                           f"requests get 429, and never more is taken than {DRAINED:.0%} of PQA_DRAIN_S can do", 0)  # fmt: skip
     request_window: int = _row(8, "pictures of one request in work at once, of slow ones fewer: a third of what is done in "
                                "PQA_QUEUE_S; its upload waits for the rest", 1)  # fmt: skip
