@@ -54,7 +54,7 @@ FACTORS = (2, 4)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Scores (n,) and their spreads (n,), already divided by the calibration's win slope."""
+    """Scores (n,) and their spreads (n,), already divided by the calibration's slope between shots of one scene."""
 
     score: Array
     spread: Array
@@ -65,7 +65,7 @@ Judge = Callable[[Sequence[Pixels]], Judged]
 
 def assessor_judge(assessor: Assessor) -> Judge:
     """Scores and spreads of a loaded model file. Raises DataError for a model without spread."""
-    slope = assessor.predictor.spec.calibration.win_slope
+    slope = assessor.predictor.spec.calibration.scene_slope
 
     def judge(pictures: Sequence[Pixels]) -> Judged:
         rows = scored(assessor, pictures)

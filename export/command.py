@@ -20,12 +20,12 @@ __all__ = ["PROBE", "SPREAD", "configure", "perturb", "run", "untrained_spec"]
 SPREAD = 0.05
 """Least standard deviation of an untrained model's scores over the proof pictures."""
 
-ROUNDS = 12
+ROUNDS = 8
 
 PICKLES = (".pth", ".pt", ".ckpt", ".pkl", ".bin")
 """Suffixes of what torch and its users pickle."""
 
-PROBE = 3
+PROBE = 2
 """Pictures on which noise is tried before all are scored: a full-size system takes a minute a picture."""
 
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def perturb(model: torch.nn.Module, proof: Batch) -> Floats:
-    """Add noise to untrained weights, more each round, until the scores over the proof pictures spread by SPREAD.
+    """Add noise to untrained weights, twice as much each round, until the scores over the proof pictures spread by SPREAD.
 
     Returns those scores (N, A). Fresh heads give all pictures nearly one score: agreement of two runtimes on it would
     prove nothing. Raises ModelError where no noise helps.
@@ -93,7 +93,7 @@ def perturb(model: torch.nn.Module, proof: Batch) -> Floats:
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.requires_grad:
-                    parameter.add_(torch.randn_like(parameter), alpha=0.02 * (round_ + 1))
+                    parameter.add_(torch.randn_like(parameter), alpha=0.02 * 2**round_)
     raise ModelError(f"untrained scores spread by less than {SPREAD} over {len(proof[0])} pictures; try another --seed")
 
 

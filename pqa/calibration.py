@@ -23,6 +23,7 @@ __all__ = [
     "Pairs",
     "Regret",
     "calibration",
+    "chance_ece",
     "fit_spread",
     "pair_accuracy",
     "pairs",
@@ -183,8 +184,7 @@ def calibration(
         raise DataError("no pair of pictures has different labels; win probabilities cannot be judged")
     sure, right = np.where(p >= 0.5, p, 1 - p), np.where(p >= 0.5, won, ~won).astype(np.float64)
     right[sure == 0.5] = 0.5
-    edges = np.linspace(0.5, 1.0, bins + 1)
-    place = np.clip(np.digitize(sure, edges) - 1, 0, bins - 1)
+    edges, place = _binned(sure, bins)
     counts = np.bincount(place, minlength=bins)
     shares = np.where(counts > 0, counts, 1)
     predicted = np.bincount(place, weights=sure, minlength=bins) / shares
@@ -203,6 +203,25 @@ def calibration(
         pairs=int(p.size),
         ties=int(np.count_nonzero(~untied)),
     )
+
+
+def _binned(sure: Array, bins: int) -> tuple[Array, Index]:
+    """Edges (bins + 1,) and the bin (P,) of each probability of the predicted winner."""
+    edges = np.linspace(0.5, 1.0, bins + 1)
+    return edges, np.clip(np.digitize(sure, edges) - 1, 0, bins - 1)
+
+
+def chance_ece(probability: npt.ArrayLike, *, bins: int = 10, draws: int = 500, seed: int = 0) -> float:
+    """The mean calibration error that chance alone gives an honest predictor of these (P,) win probabilities.
+
+    Pairs are drawn as independent. Pairs that share pictures are not, so that the truth is somewhat above.
+    """
+    (p,) = checked(probability=probability)
+    sure = np.maximum(p, 1 - p)
+    _, place = _binned(sure, bins)
+    rng = np.random.default_rng(seed)
+    gaps = [np.bincount(place, (rng.random(sure.size) < sure) - sure, bins) for _ in range(draws)]
+    return float(np.abs(gaps).sum(axis=1).mean() / sure.size)
 
 
 def top_regret(scores: npt.ArrayLike, labels: npt.ArrayLike, scenes: npt.ArrayLike) -> Regret:

@@ -1,7 +1,7 @@
 """From the scores of one scene to its ranking: order, ties, win probabilities and the chance of being the best.
 
 Every mean rating is taken as an independent normal variable with the picture's score as mean and its calibrated spread
-as standard deviation (Thurstone 1927, Case III). `Calibration.win_slope` k divides the spreads, so that the pairwise
+as standard deviation (Thurstone 1927, Case III). `Calibration.scene_slope` k divides the spreads, so that the pairwise
 probability Phi(k (s_i - s_j) / sqrt(std_i^2 + std_j^2)) and the chance of being the best follow from one model.
 """
 
@@ -174,14 +174,15 @@ def _value(row: Score, order_by: OrderBy) -> float:
 
 
 def _stds(rows: Sequence[Score], calibration: Calibration) -> Array | None:
-    if not (math.isfinite(calibration.win_slope) and calibration.win_slope > 0):
-        raise ModelError(f"win_slope of a calibration must be positive and finite, got {calibration.win_slope}")
+    slope = calibration.scene_slope
+    if not (math.isfinite(slope) and slope > 0):
+        raise ModelError(f"the slope of a calibration must be positive and finite, got {slope}")
     found = [row.score_std for row in rows]
     known = [std for std in found if std is not None]
     for row, std in zip(rows, found, strict=True):
         if std is not None and not (math.isfinite(std) and std >= 0):
             raise ModelError(f"{row.id}: score_std must be finite and at least 0, got {std}")
-    return np.array(known) / calibration.win_slope if len(known) == len(found) else None
+    return np.array(known) / slope if len(known) == len(found) else None
 
 
 def _check(scores: Sequence[Score], attribute: str, order_by: OrderBy) -> None:

@@ -83,12 +83,20 @@ class Calibration:
     """How the graph's spread becomes an honest one.
 
     The calibrated std of a picture is `std_scale` times the graph's std; the probability that i beats j is
-    Phi(win_slope * (s_i - s_j) / sqrt(std_i^2 + std_j^2)). `source` says on which pairs this was fitted.
+    Phi(slope * (s_i - s_j) / sqrt(std_i^2 + std_j^2)): with `win_slope`, or, for two shots of one scene, with `within_slope`
+    where that was fitted apart. What a model gets wrong in a scene it gets wrong in all its shots, so that their difference
+    says more than that of two scenes. `source` says on which pairs this was fitted.
     """
 
     std_scale: float = 1.0
     win_slope: float = 1.0
     source: str = "not calibrated"
+    within_slope: float | None = None
+
+    @property
+    def scene_slope(self) -> float:
+        """The slope between shots of one scene."""
+        return self.win_slope if self.within_slope is None else self.within_slope
 
 
 @dataclass(frozen=True, slots=True)

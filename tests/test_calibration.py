@@ -41,6 +41,20 @@ def test_pair_accuracy_by_hand() -> None:
     assert np.isnan(cal.pair_accuracy([1, 2], [1, 1], None, cal.pairs(["s"] * 2)).accuracy)
 
 
+def test_chance_alone_explains_the_error_of_few_honest_pairs() -> None:
+    rng = np.random.default_rng(1)
+    for count, low, high in ((100, 0.06, 0.16), (100_000, 0.0, 0.005)):
+        p = rng.uniform(0, 1, count)
+        labels = np.zeros(2 * count)
+        labels[0::2] = np.where(rng.random(count) < p, 1.0, -1.0)
+        chosen = cal.Pairs(np.arange(0, 2 * count, 2), np.arange(1, 2 * count, 2), count)
+        expected = cal.chance_ece(p, draws=100)
+        assert low < expected < high
+        assert cal.calibration(p, labels, chosen).ece == pytest.approx(expected, abs=max(0.05, expected))
+    certain = np.ones(50)
+    assert cal.chance_ece(certain) == 0.0
+
+
 def honest(n: int = 1500, seed: int = 0) -> tuple[np.ndarray, np.ndarray, cal.Pairs]:
     """Labels scattered around scores by 0.8: then 0.8 is the right spread of the scores."""
     rng = np.random.default_rng(seed)

@@ -14,7 +14,7 @@ from pqa.cli.main import main
 from pqa.data import biq2021
 from pqa.data.assets import ASTRONAUT
 from pqa.errors import DataError
-from training.calibrate import calibrate
+from training.calibrate import calibrate, within
 from training.default.cache import Cache
 from training.default.conditions import CONDITIONS, conditions
 
@@ -148,6 +148,20 @@ def test_calibration_within_scenes_ignores_their_offsets_and_the_scale():
     assert shifted.win_slope == pytest.approx(plain.win_slope, rel=1e-3)
     with pytest.raises(DataError, match="nothing to calibrate on"):
         calibrate(score, std, truth, np.arange(600))
+
+
+def test_errors_that_shots_of_a_scene_share_make_their_difference_surer():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 10)
+    mos = rng.normal(0, 1, 60)[groups] + rng.normal(0, 1, 600)
+    std = np.full(600, 1.0)
+    score = mos + rng.normal(0, 1, 60)[groups] + 0.3 * rng.standard_normal(600)
+    across = calibrate(score, std, mos)
+    got = within(across, score, std, mos, groups)
+    assert got.win_slope == across.win_slope
+    assert got.scene_slope > 2 * across.scene_slope
+    with pytest.raises(DataError, match="nothing to calibrate on"):
+        within(across, score, std, mos, np.arange(600))
 
 
 def test_conditions_are_named_by_light():

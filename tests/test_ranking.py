@@ -186,6 +186,15 @@ def test_win_probability_by_hand() -> None:
     assert group.best.p_best == pytest.approx(0.8413447460685429, abs=1e-5)
 
 
+def test_shots_of_one_scene_have_a_slope_of_their_own() -> None:
+    both = [picture("a", 1.0, 0.6), picture("b", 0.5, 0.8)]
+    within, plain = (
+        ranking.rank(both, calibration=calibration, attribute="overall")
+        for calibration in (Calibration(win_slope=0.5, within_slope=2.0), Calibration(win_slope=2.0))
+    )
+    assert within == plain
+
+
 def test_tie_groups_by_hand() -> None:
     # Phi(0.6745) = 0.75: with spreads of 1 a picture leaves the group 0.954 below its first, not below its neighbour.
     ties = [row.tie_group for row in rank(pictures([3.0, 2.5, 2.04, 1.9, 1.5, 1.0, 0.9])).ranking]
@@ -264,5 +273,5 @@ def test_what_cannot_be_ranked(scores: list[Score], error: type[Exception], says
 def test_bad_options() -> None:
     with pytest.raises(ConfigurationError, match="order_by"):
         rank([picture("a", 1.0)], order_by="joined")
-    with pytest.raises(ModelError, match="win_slope"):
+    with pytest.raises(ModelError, match="slope of a calibration"):
         ranking.rank([picture("a", 1.0)], calibration=Calibration(win_slope=0.0))

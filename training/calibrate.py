@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
@@ -10,7 +12,7 @@ from scipy.special import log_ndtr
 from pqa.errors import DataError
 from pqa.spec import Calibration
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "within"]
 
 Vector = npt.NDArray[np.floating]
 
@@ -31,14 +33,29 @@ def calibrate(score: Vector, std: Vector, mos: Vector, groups: npt.NDArray[np.in
         errors = rated / gain - predicted if gain > 0 else rated - predicted
         apart, kind = groups[:, None] != groups[None, :], "same-scene"
     std_scale = float(np.sqrt(np.mean((errors / std) ** 2)))
+    slope, pairs = _slope(score, std_scale * std, mos, apart)
+    return Calibration(std_scale, slope, f"{len(score)} held-out portraits, {pairs} {kind} pairs")
+
+
+def within(found: Calibration, score: Vector, std: Vector, mos: Vector, groups: npt.NDArray[np.integer]) -> Calibration:
+    """`found` with a slope of its own for shots of one scene, by held-out pictures (N,) of which `groups` (N,) tells the scene.
+
+    Ratings must compare across scenes. Raises DataError where no pair is left.
+    """
+    slope, pairs = _slope(score, found.std_scale * std, mos, groups[:, None] != groups[None, :])
+    return replace(found, within_slope=slope, source=f"{found.source}, {pairs} same-scene pairs")
+
+
+def _slope(score: Vector, std: Vector, mos: Vector, apart: npt.NDArray[np.bool_]) -> tuple[float, int]:
+    """The most likely slope, and of how many pairs: all but those that are `apart` (N, N) and those of equal ratings."""
     i, j = np.triu_indices(len(score), k=1)
     sign = np.sign(mos[i] - mos[j])
     used = (sign != 0) & ~apart[i, j]
     if not used.any():
         raise DataError("no two held-out pictures of one scene differ in their rating: nothing to calibrate on")
-    margin = (sign * (score[i] - score[j]) / (std_scale * np.hypot(std[i], std[j])))[used]
+    margin = (sign * (score[i] - score[j]) / np.hypot(std[i], std[j]))[used]
     fit = minimize_scalar(lambda slope: -float(log_ndtr(slope * margin).mean()), bounds=(0.05, 20.0), method="bounded")
-    return Calibration(std_scale, float(fit.x), f"{len(score)} held-out portraits, {len(margin)} {kind} pairs")
+    return float(fit.x), len(margin)
 
 
 def _centred(values: Vector, groups: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

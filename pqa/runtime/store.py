@@ -103,7 +103,7 @@ def _check_graph(spec: ModelSpec, session: Any, path: Path) -> None:
             raise ModelError(f"{path}: view {view.name!r} has a negative short_side, {view.short_side}")
     if spec.detector not in DETECTORS:
         raise ModelError(f"{path}: {unknown_key(spec.detector, DETECTORS, 'detector')}")
-    if not (spec.calibration.std_scale > 0 and spec.calibration.win_slope > 0):
+    if not (min(spec.calibration.std_scale, spec.calibration.win_slope, spec.calibration.scene_slope) > 0):
         raise ModelError(f"{path}: expected positive constants of calibration, got {spec.calibration}")
     inputs = {view.name: _input_shape(view) for view in spec.views}
     _compare(path, "takes", inputs, {node.name: tuple(node.shape[1:]) for node in session.get_inputs()})

@@ -17,7 +17,7 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 
 import pqa
 from pqa import imaging, nss
-from pqa.calibration import calibration, pairs, win_probability
+from pqa.calibration import calibration, chance_ece, pairs, win_probability
 from pqa.data import biq2021
 from pqa.data.parts import Part
 from pqa.runtime.predictor import Predictor
@@ -158,14 +158,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     fitted = spec.calibration
     print(
         f"\nSpreads are the graph's times {fitted.std_scale:.3f}, win probabilities use the slope "
-        f"{fitted.win_slope:.3f}; fitted on the choose part ({fitted.source})."
+        f"{fitted.win_slope:.3f} across scenes and {fitted.scene_slope:.3f} within one;\n"
+        f"fitted on the choose part ({fitted.source})."
     )
     std = np.array([row.score_std or np.nan for row in scored])
     print(
         "On the report part's portraits the standardised error has the root mean square "
         f"{_rms((score - mos) / std, portrait):.3f}. Is a win probability the share of pairs won?\n"
     )
-    print("| pairs of the report part | pairs | calibration error | Brier score |\n|---|---|---|---|")
+    print(
+        "| pairs of the report part | pairs | calibration error | by chance alone | Brier score |\n|---|---|---|---|---|"
+    )
     names = np.array([str(sample.group) for sample in samples])
     everything = np.ones(len(names), bool)
     for title, kind, mask in (
@@ -173,9 +176,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("two pictures of one near-duplicate group, all subjects", "within", everything),
     ):
         chosen = pairs(names[mask], kind)
-        probability = win_probability(score[mask], std[mask] / fitted.win_slope, chosen)
+        slope = fitted.win_slope if kind == "across" else fitted.scene_slope
+        probability = win_probability(score[mask], std[mask] / slope, chosen)
         found = calibration(probability, mos[mask], chosen, kind=kind)
-        print(f"| {title} | {found.pairs} | {found.ece:.3f} | {found.brier:.3f} |")
+        print(f"| {title} | {found.pairs} | {found.ece:.3f} | {chance_ece(probability):.3f} | {found.brier:.3f} |")
     unlike = np.array(["unlike_training" in row.flags for row in scored])
     print(
         f"\nFlagged as unlike the photographs it learned from: {unlike[portrait].mean():.1%} of the portraits, "

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from rich.progress import Progress
 
 from pqa.data import biq2021
@@ -16,7 +17,7 @@ from pqa.errors import ConfigurationError
 from pqa.runtime.session import available_cpus
 from training.default.cache import Item, build
 from training.default.fit import Origin, build_model, fit
-from training.default.recipe import RECIPE
+from training.default.recipe import BFLOAT16, RECIPE
 from training.default.versions import Plan
 
 __all__ = ["run"]
@@ -46,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
     if args.smoke:
         changes |= {"size": "tiny", "epochs": 1, "batch": 8, "portrait": Plan(2, 1, 2, 1), "precision": "32-true"}
         rows = rows[:: max(1, len(rows) // 120)]
+    elif recipe.precision == BFLOAT16 and "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        print("this processor does not compute in bfloat16, which would take five times as long: training in float32")
+        changes |= {"precision": "32-true"}
     recipe = dataclasses.replace(recipe, **changes)
     items = [Item(row.path, row.mos, row.subset, row.portrait) for row in rows]
     with Progress(disable=not sys.stderr.isatty()) as progress:

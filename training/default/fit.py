@@ -22,7 +22,7 @@ from export import checkpoint
 from export.onnx import export
 from pqa import __version__, nn, nss
 from pqa.spec import ModelSpec, ViewSpec
-from training.calibrate import calibrate
+from training.calibrate import calibrate, within
 from training.default.cache import Cache
 from training.default.codebooks import learn
 from training.default.conditions import conditions
@@ -176,12 +176,18 @@ def finish(
     history: list[dict[str, float]],
 ) -> Path:
     """Calibrate on the choose part, save the checkpoint and export."""
-    choose = [row for row, s in enumerate(cache.samples) if s.part == "choose" and row == s.base and s.portrait]
-    outputs = predict(model, cache, choose)
-    mos = np.array([cache.samples[row].mos for row in choose])
+    rows = [row for row, sample in enumerate(cache.samples) if sample.part == "choose" and row == sample.base]
+    outputs = predict(model, cache, rows)
+    samples = [cache.samples[row] for row in rows]
+    group, mos = np.array([sample.group for sample in samples]), np.array([sample.mos for sample in samples])
+    portrait = np.array([sample.portrait for sample in samples])
+    score, std = outputs["score"][:, 0], outputs["std"][:, 0]
+    calibration = calibrate(score[portrait], std[portrait], mos[portrait])
+    if len(np.unique(group)) < len(group):
+        # Near-duplicates are what comes closest to shots of one scene; most of them are no portraits.
+        calibration = within(calibration, score, std, mos, group)
     # What one in a hundred portraits of the choose part exceeds is called unlike the pictures that were learned from.
-    unlike = float(np.quantile(outputs["distance"], 0.99))
-    calibration = calibrate(outputs["score"][:, 0], outputs["std"][:, 0], mos)
+    unlike = float(np.quantile(outputs["distance"][portrait], 0.99))
     spec = ModelSpec(
         name=recipe.model,
         version=__version__,
@@ -206,7 +212,8 @@ def finish(
         checkpoint.save(model, weights, name=recipe.model, size=recipe.size, changes=changes, spec=spec)
 
     keep(spec)  # before the proof: a graph that fails it must not cost the training
-    spec = export(model, spec, _proof(cache, model.views, choose[:PROOF_PICTURES]), path)
+    proof = [row for row, shown in zip(rows, portrait, strict=True) if shown][:PROOF_PICTURES]
+    spec = export(model, spec, _proof(cache, model.views, proof), path)
     keep(spec)
     metrics: dict[str, Any] = {"choose": history, "calibration": dataclasses.asdict(calibration)}
     if spec.parity is not None:

@@ -14,7 +14,10 @@ from training.default.cache import Item
 from training.default.module import Objective
 from training.default.versions import Plan
 
-__all__ = ["RECIPE", "SceneGateRecipe"]
+__all__ = ["BFLOAT16", "RECIPE", "SceneGateRecipe"]
+
+BFLOAT16 = "bf16-mixed"
+"""Half the time on processors that compute in bfloat16; others are five times as fast in float32, which they then train in."""
 
 PORTRAIT = Plan(sound=3, ladders=4, rungs=3, mixed=2)
 OTHER = Plan(sound=1, ladders=1, rungs=2, mixed=1)
@@ -38,7 +41,7 @@ class SceneGateRecipe:
     portrait: Plan = PORTRAIT
     other: Plan = OTHER
     versions: int = 1
-    precision: str = "bf16-mixed"
+    precision: str = BFLOAT16
     objective: Objective = field(default_factory=Objective)
 
     def plan(self, item: Item, part: Part) -> Plan:
