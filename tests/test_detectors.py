@@ -81,6 +81,14 @@ def test_a_face_in_red_light_is_found(detector, astronaut):
     assert overlap(faces[0].box, HEAD) > 0.5
 
 
+@pytest.mark.parametrize("radius", [8, 9])
+def test_a_face_far_out_of_focus_is_found_by_the_last_looks(detector, astronaut, radius):
+    blurred = cv2.GaussianBlur(astronaut, (0, 0), radius)
+    (sighting,) = detector.sightings(imaging.open(blurred))
+    assert sighting.attempt.endswith("sharpened")
+    assert overlap(sighting.face.box, HEAD) > 0.5
+
+
 @pytest.mark.parametrize("kind", ["black", "noise", "headless", "one pixel"])
 def test_nothing_is_found_where_there_is_no_face(detector, astronaut, kind):
     random = np.random.default_rng(5)

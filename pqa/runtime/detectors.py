@@ -39,6 +39,12 @@ RETRIES = (
 )
 """Looks for heads in profile, bent down, lying or under coloured light. None of them is trusted alone."""
 
+BLURRED = (
+    Attempt("sharpened", short_side=240, min_face=20, tone="sharpened"),
+    Attempt("small, sharpened", short_side=160, min_face=20, tone="sharpened"),
+)
+"""Last looks, for faces out of focus, whose picture is reduced until little of the blur is left and then sharpened."""
+
 THRESHOLDS = (0.6, 0.7, 0.2)
 COMPANION = 0.8
 """Probability of further faces in a picture with a sure one."""
@@ -47,6 +53,9 @@ CASCADE = ((0.8, 0.95), (0.7, 0.95), (0.6, 0.95), (0.5, 0.97), (0.4, 0.99), (0.2
 """Levels tried from the top where no first look is sure: mean probability over all looks (0 where a look does not see
 the face), and the probability that the best look must reach. The levels are those of SAR (in "Deep Portrait Quality
 Assessment. A NTIRE 2024 Challenge Survey", 2024); there each is a threshold on one look."""
+
+AGREED = ((0.7, 0.9),)
+"""The same for `BLURRED`, both of which must see the face."""
 
 SAME = 0.35
 """Intersection over union from which two looks see the same face."""
@@ -98,8 +107,17 @@ def _agree(looks: Sequence[tuple[str, list[Face]]]) -> list[Sighting]:
     return [Sighting(best, next(iter(votes)), sum(votes.values()) / len(looks)) for best, votes in places]
 
 
+def _first(levels: Sequence[tuple[float, float]], seen: Sequence[Sighting]) -> list[Sighting]:
+    """The sightings that reach the first of the levels that any reaches, largest first."""
+    for evidence, best in levels:
+        kept = [one for one in seen if one.evidence >= evidence and one.face.confidence >= best]
+        if kept:
+            return sorted(kept, key=lambda one: -_area(one.face))
+    return []
+
+
 class MtcnnDetector:
-    """MTCNN with the looks of `FIRST` and `RETRIES`."""
+    """MTCNN with the looks of `FIRST`, `RETRIES` and `BLURRED`."""
 
     def __init__(self, mtcnn: Mtcnn) -> None:
         self._mtcnn = mtcnn
@@ -118,12 +136,9 @@ class MtcnnDetector:
                 return [Sighting(face, attempt.name, face.confidence) for face in kept]
             looks.append((attempt.name, faces))
         looks += [(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in RETRIES]
-        seen = _agree(looks)
-        for evidence, best in CASCADE:
-            kept_here = [one for one in seen if one.evidence >= evidence and one.face.confidence >= best]
-            if kept_here:
-                return sorted(kept_here, key=lambda one: -_area(one.face))
-        return []
+        return _first(CASCADE, _agree(looks)) or _first(
+            AGREED, _agree([(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in BLURRED])
+        )
 
 
 @dataclass(frozen=True, slots=True)
