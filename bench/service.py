@@ -138,11 +138,11 @@ async def closed(
 
 
 async def open_loop(client: httpx.AsyncClient, make: Callable[[], bytes], seconds: float, load: Load) -> None:
-    """Requests at random times, `load.offered` a second, whatever becomes of the earlier ones."""
+    """Requests at random times, `load.offered` a second, whatever becomes of the earlier ones: a Poisson process of which
+    the number of arrivals is known, so that no more and no less is offered than is said."""
     rng, tasks = random.Random(0), []
-    began = due = time.perf_counter()
-    while due < began + seconds:
-        due += rng.expovariate(load.offered)
+    began = time.perf_counter()
+    for due in sorted(began + rng.uniform(0.0, seconds) for _ in range(round(load.offered * seconds))):
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.create_task(ask(client, make(), load, due)))
     await asyncio.gather(*tasks)
