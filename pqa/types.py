@@ -54,7 +54,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detected face. `landmarks` are left eye, right eye, nose, left and right mouth corner as seen."""
+    """A detected face. `landmarks` are left eye, right eye, nose, left and right mouth corner as seen.
+
+    `quality`: what the model's face branch sees in it, on the scale of the score; None for faces that it was not asked for
+    and for models without such a branch. `used`: the score is about this one.
+    """
 
     box: tuple[float, float, float, float]
     landmarks: tuple[tuple[float, float], ...]

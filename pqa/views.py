@@ -162,22 +162,26 @@ def _face_geometry(source: Source, face: Face | None, view: ViewSpec, draw: Rng 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
     """One kind of view: `make` gives uint8 pixels, (H, W, 3) or (K, H, W, 3) for K > 1 crops, or a (D,) float32 vector
-    where `vector` is true. Its last argument is the generator to draw places from, or None."""
+    where `vector` is true. Its last argument is the generator to draw places from, or None. `whole`: the same whichever
+    face it is made for."""
 
     make: Callable[[Source, Face | None, ViewSpec, Rng | None], npt.NDArray[Any]]
     vector: bool
     description: str
+    whole: bool = False
 
 
 VIEWS: dict[str, ViewRow] = {
     "global": ViewRow(_global, False, "the whole picture, reduced"),
     "face": ViewRow(_face, False, "the face's crop, reduced and never enlarged"),
-    "squashed": ViewRow(_squashed, False, "the whole picture, both edges reduced alike, at fixed positions"),
-    "fragments": ViewRow(_fragments, False, "patches of a 7 x 7 grid, joined, at fixed positions"),
+    "squashed": ViewRow(
+        _squashed, False, "the whole picture, both edges reduced alike, at fixed positions", whole=True
+    ),
+    "fragments": ViewRow(_fragments, False, "patches of a 7 x 7 grid, joined, at fixed positions", whole=True),
     "crops": ViewRow(_test_crops, False, "windows of the picture or of the face's crop at fixed positions"),
     "patches": ViewRow(_patches, False, "evenly spread windows of the picture or of the face's crop"),
     "strided": ViewRow(_strided, False, "windows at multiples of 32 pixels, evenly chosen"),
-    "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture"),
+    "statistics": ViewRow(_statistics, True, "natural-scene statistics of the picture", whole=True),
     "face_statistics": ViewRow(_face_statistics, True, "natural-scene statistics of the face's crop"),
     "face_geometry": ViewRow(_face_geometry, True, "face present, relative size, confidence"),
 }

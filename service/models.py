@@ -98,7 +98,7 @@ class LoadedModels:
             row = model.spec.detector
             if row not in detectors:
                 detectors[row] = watched(load_detector(row))
-            predictors[model.path.stem] = Predictor(model, limits=limits, detector=detectors[row])
+            predictors[model.path.stem] = Predictor(model, limits=limits, detector=detectors[row], faces=settings.faces)
         portrait = WARM_UP.read_bytes()
         for predictor in predictors.values():
             predictor.infer([predictor.prepare(portrait)])

@@ -53,6 +53,8 @@ class Settings:
     models_dir: str = _row("", "folders with further .onnx files, separated like PATH")
     allow_untrained: bool = _row(False, "serve models that were exported without training")
     provider: str = _row("cpu", f"where models run: {' or '.join(PROVIDERS)}")
+    faces: int = _row(1, "faces of a picture, largest first, that get a quality of their own; each costs up to a picture's "
+                      "time", 1)  # fmt: skip
     decode_threads: int = _row(
         0, "threads of a process that decode pictures and find faces; 0: its share of the processors", 0
     )

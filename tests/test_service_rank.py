@@ -192,6 +192,15 @@ def test_odd_pictures_are_scored_or_say_why(live: Live, astronaut: bytes) -> Non
     assert set(refused.values()) <= {"unsupported", "unreadable"}
 
 
+def test_further_faces_have_a_quality_where_that_is_set(astronaut: bytes) -> None:
+    portrait = np.asarray(Image.open(io.BytesIO(astronaut)).convert("RGB"))
+    group = encode(Image.fromarray(np.concatenate([portrait, portrait[:, ::-1]], axis=1)), "PNG")
+    with serving(Settings(faces=8)) as live:
+        (row,) = live.http.post("/score", files=upload({"group.png": group})).json()["scores"]
+    assert len(row["faces"]) == 2
+    assert all(isinstance(face["quality"], float) for face in row["faces"])
+
+
 def test_the_type_a_client_claims_for_a_part_changes_nothing(live: Live, pictures: dict[str, bytes]) -> None:
     data = pictures["sharp.png"]
     claimed = live.http.post("/score", files=[("images", ("a", data, "text/html"))]).json()

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from pqa import imaging
 from pqa.cli.main import main
 from pqa.data.assets import ASTRONAUT
 from pqa.data.camera import variants
+from pqa.runtime.predictor import Predictor
 from pqa.runtime.store import SHIPPED, ModelStore
 from service.settings import Settings
 
@@ -121,6 +124,24 @@ def test_order_and_company_change_no_score(assessor, shots):
     assert together == backwards
     ranked = [assessor.rank([pqa.Image(n, shots[n]) for n in order]) for order in (names, names[::-1])]
     assert ranked[0].groups[0].ranking == ranked[1].groups[0].ranking
+
+
+def test_further_faces_have_a_quality_and_change_no_score(assessor):
+    portrait = imaging.open(ASTRONAUT).reduced(512)
+    dim = (portrait * 0.35).astype(np.uint8)
+    group = np.concatenate([portrait, dim, portrait[:, ::-1]], axis=1)
+    (alone,), (both,) = (one.score([group]) for one in (assessor, pqa.load(faces=2)))
+    assert [face.quality is not None for face in alone.faces] == [True, False, False]
+    assert [face.quality is not None for face in both.faces] == [True, True, False]
+    assert [face.used for face in both.faces] == [True, False, False]
+    assert replace(both, faces=alone.faces) == alone
+    assert both.faces[0] == alone.faces[0]
+    # The second face's is what it has as the main one, of a model that is asked about it.
+    detector = assessor.predictor.detector
+    turned = SimpleNamespace(detect=lambda source: (faces := detector.detect(source))[1:] + faces[:1])
+    predictor = Predictor(assessor.predictor.model, detector=turned)
+    (main,) = predictor.infer([predictor.prepare(group)])
+    assert main.facts.faces[0].quality == both.faces[1].quality
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 400), (64, 64)])

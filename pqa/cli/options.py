@@ -84,6 +84,13 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--provider", choices=PROVIDERS, default="cpu", help="where the model runs (default: cpu)")
     group.add_argument("--workers", type=positive, metavar="N", help="pictures in work at once (default: processors)")
     group.add_argument(
+        "--faces",
+        type=positive,
+        metavar="N",
+        default=1,
+        help="faces of a picture, largest first, that get a quality of their own (default: %(default)s)",
+    )
+    group.add_argument(
         "--server",
         metavar="URL",
         help="score on a service (see: pqa serve), by its models and limits; PQA_CLIENT_KEY holds its key, if it wants one",
@@ -119,4 +126,5 @@ def open_model(args: argparse.Namespace) -> Iterator[Assessor | Client]:
         provider=args.provider,
         workers=args.workers,
         limits=limits(args),
+        faces=args.faces,
     )

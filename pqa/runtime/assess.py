@@ -205,11 +205,13 @@ def load(
     workers: int | None = None,
     limits: imaging.Limits = imaging.DEFAULT_LIMITS,
     models_dirs: Sequence[Path] | None = None,
+    faces: int = 1,
 ) -> Assessor:
     """Load a model by its name in the store or by the path of its `.onnx` file.
 
-    `workers` pictures are worked on at once (default: the processors this process may use). Raises ModelNotFound,
+    `workers` pictures are worked on at once (default: the processors this process may use). `faces` of a picture, largest
+    first, get a `quality` of their own; more than one cost up to a picture's time each. Raises ModelNotFound,
     ModelError, UntrainedModel (unless `allow_untrained`), MissingExtra without ONNX Runtime.
     """
     opened = ModelStore(models_dirs, provider=provider).load(model, allow_untrained=allow_untrained)
-    return Assessor(Predictor(opened, limits=limits), workers or available_cpus())
+    return Assessor(Predictor(opened, limits=limits, faces=faces), workers or available_cpus())

@@ -17,7 +17,7 @@ from pqa.errors import ConfigurationError, ModelError
 from pqa.runtime.detectors import Detector, load_detector
 from pqa.runtime.store import Model
 from pqa.types import Estimate, Face, Image, ImageSource, Reason, Score
-from pqa.views import make_view
+from pqa.views import make_view, view_row
 
 __all__ = ["Facts", "Prediction", "Predictor", "Prepared"]
 
@@ -42,10 +42,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One picture ready for the graph; `views` maps a view's name to its tensor without the batch axis."""
+    """One picture ready for the graph; `views` maps a view's name to its tensor without the batch axis.
+
+    `others`: the same for further faces of the picture, in the order of `facts.faces`.
+    """
 
     facts: Facts
     views: dict[str, Array]
+    others: tuple[dict[str, Array], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +72,26 @@ class Prediction:
 
 
 class Predictor:
-    """One model with its face detector."""
+    """One model with its face detector.
+
+    `faces`: so many faces of a picture, the main one first, get the `quality` that the model's face branch sees in them.
+    A score is the main face's alone, to the last bit the same whatever `faces` is.
+    """
 
     def __init__(
-        self, model: Model, *, limits: imaging.Limits = imaging.DEFAULT_LIMITS, detector: Detector | None = None
+        self,
+        model: Model,
+        *,
+        limits: imaging.Limits = imaging.DEFAULT_LIMITS,
+        detector: Detector | None = None,
+        faces: int = 1,
     ) -> None:
         self.model = model
         self.spec = model.spec
         self.limits = limits
         self.detector = detector or load_detector(model.spec.detector)
         self._outputs = [node.name for node in model.session.get_outputs()]
+        self._faces = faces if "face" in model.spec.branches else 1
 
     def prepare(self, source: ImageSource) -> Prepared:
         """Decode, find faces, cut views, measure. Raises an InputError that says what is wrong with the picture."""
@@ -85,6 +99,10 @@ class Predictor:
         faces = self.detector.detect(picture)
         main = faces[0] if faces else None
         views = {view.name: make_view(picture, main, view) for view in self.spec.views}
+        moving = [view for view in self.spec.views if not view_row(view).whole]
+        others = tuple(
+            views | {view.name: make_view(picture, face, view) for view in moving} for face in faces[1 : self._faces]
+        )
         measured = measures.measure(picture, main)
         width, height = picture.size
         used = tuple(replace(face, used=index == 0) for index, face in enumerate(faces))
@@ -99,6 +117,7 @@ class Predictor:
                 asdict(measured),
             ),
             views,
+            others,
         )
 
     def _flags(self, faces: Sequence[Face], frames: int) -> tuple[str, ...]:
@@ -120,15 +139,26 @@ class Predictor:
 
         Raises ModelError when it fails or gives a score or an embedding that is not finite.
         """
-        feed = {view.name: np.stack([item.views[view.name] for item in batch]) for view in self.spec.views}
-        try:
-            outputs = dict(zip(self._outputs, self.model.session.run(self._outputs, feed), strict=True))
-        except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
-            raise ModelError(f"model {self.spec.name} failed on {len(batch)} pictures: {error}") from error
+        outputs = self._run([item.views for item in batch])
         for name in ("score", "embedding"):
             if name in outputs and not np.isfinite(outputs[name]).all():
                 raise ModelError(f"model {self.spec.name} gave a value of {name!r} that is not finite")
-        return [self._prediction(item, outputs, index) for index, item in enumerate(batch)]
+        return [self._further(item, self._prediction(item, outputs, index)) for index, item in enumerate(batch)]
+
+    def _run(self, batch: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+        feed = {view.name: np.stack([views[view.name] for views in batch]) for view in self.spec.views}
+        try:
+            return dict(zip(self._outputs, self.model.session.run(self._outputs, feed), strict=True))
+        except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
+            raise ModelError(f"model {self.spec.name} failed on {len(batch)} pictures: {error}") from error
+
+    def _further(self, item: Prepared, prediction: Prediction) -> Prediction:
+        """The prediction with the quality of further faces, each run by itself, so that their number changes nothing."""
+        faces = list(prediction.facts.faces)
+        for number, views in enumerate(item.others, 1):
+            quality = float(self._run([views])["branches"][0, self.spec.branches.index("face")])
+            faces[number] = replace(faces[number], quality=quality)
+        return replace(prediction, facts=replace(prediction.facts, faces=tuple(faces)))
 
     def _prediction(self, item: Prepared, outputs: dict[str, Array], index: int) -> Prediction:
         row = {name: values[index] for name, values in outputs.items()}
