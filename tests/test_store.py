@@ -1,8 +1,11 @@
 """The model store: what is wrong with a file is said when it is opened, and never hides the others."""
 
+import numpy as np
 import pytest
 
 from pqa.errors import ModelError, ModelNotFound, UntrainedModel
+from pqa.runtime import session
+from pqa.runtime.mtcnn import FOLDER
 from pqa.runtime.store import ModelStore, load_model
 from pqa.spec import Calibration, ViewSpec
 
@@ -53,3 +56,15 @@ def test_names(make_model, tmp_path, untrained_model):
         store.load("better")
     with pytest.raises(UntrainedModel):
         store.load(untrained_model)
+
+
+def test_a_large_model_keeps_no_memory_and_gives_the_same_bits(monkeypatch):
+    data = (FOLDER / "onet.onnx").read_bytes()
+    faces = np.random.default_rng(0).normal(size=(3, 3, 48, 48)).astype(np.float32)
+    small = session.open_session(data)
+    monkeypatch.setattr(session, "LARGE", len(data) - 1)
+    large = session.open_session(data)
+    assert small.get_session_options().enable_cpu_mem_arena
+    assert not large.get_session_options().enable_cpu_mem_arena
+    for ours, theirs in zip(large.run(None, {"image": faces}), small.run(None, {"image": faces}), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

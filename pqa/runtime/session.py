@@ -12,6 +12,10 @@ __all__ = ["PROVIDERS", "available_cpus", "onnxruntime", "open_session"]
 
 PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
+LARGE = 128 * 2**20
+"""Bytes of a model file above which ONNX Runtime gives memory back after each operation. Its arena doubles whenever it
+grows and keeps everything: more than twice what a large model needs, for a saving that only small ones notice."""
+
 BUILDS = ("onnxruntime", "onnxruntime-gpu")
 
 
@@ -76,6 +80,7 @@ def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.enable_cpu_mem_arena = len(data) <= LARGE
     options.log_severity_level = 3
     wanted = PROVIDERS[provider]
     if wanted not in ort.get_available_providers():
