@@ -39,7 +39,7 @@ from bench.stages import portrait
 from pqa import imaging
 from pqa.data.assets import ASTRONAUT
 
-PATIENT = {"PQA_QUEUE_S": "600"}
+PATIENT = {"PQA_QUEUE_S": "3600"}
 """Nobody is refused because the machine is slow."""
 
 WIDE = {"PQA_QUEUE_PICTURES": "5000", "PQA_CLIENT_REQUESTS": "5000", **PATIENT}

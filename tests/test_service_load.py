@@ -29,7 +29,7 @@ def slow(number: int) -> object:
 
 @pytest.mark.parametrize("number", [12, slow(1000)])
 def test_sigterm_loses_nothing_that_is_in_flight(tiny_model: Path, number: int) -> None:
-    with served("--model", str(tiny_model), PQA_DRAIN_S="600", **soak.WIDE) as server:
+    with served("--model", str(tiny_model), PQA_DRAIN_S="3600", **soak.WIDE) as server:
         before, after, _ = soak.drain(server, number)
     assert before + after == {200: number}
 
