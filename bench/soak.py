@@ -203,6 +203,8 @@ def refusals(server: Served, count: int) -> dict[str, list[float]]:
         stop.set()
         for one in busy:
             one.result()
+    if len(times["full"]) < count:
+        raise RuntimeError(f"the queue was full {len(times['full'])} times in {20 * count} requests, expected {count}")
     return times
 
 

@@ -127,6 +127,10 @@ class MtcnnDetector:
 
     def sightings(self, source: Source) -> list[Sighting]:
         """The faces of `detect`, each with what speaks for it."""
+
+        def taken(attempts: Sequence[Attempt]) -> list[tuple[str, list[Face]]]:
+            return [(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in attempts]
+
         looks = []
         for attempt, sure in FIRST:
             faces = look(self._mtcnn, source, attempt, THRESHOLDS)
@@ -135,10 +139,7 @@ class MtcnnDetector:
                 kept.sort(key=lambda face: (face.confidence < sure, -_area(face)))
                 return [Sighting(face, attempt.name, face.confidence) for face in kept]
             looks.append((attempt.name, faces))
-        looks += [(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in RETRIES]
-        return _first(CASCADE, _agree(looks)) or _first(
-            AGREED, _agree([(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in BLURRED])
-        )
+        return _first(CASCADE, _agree(looks + taken(RETRIES))) or _first(AGREED, _agree(taken(BLURRED)))
 
 
 @dataclass(frozen=True, slots=True)

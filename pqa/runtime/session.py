@@ -14,7 +14,7 @@ PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecuti
 
 LARGE = 128 * 2**20
 """Bytes of a model file above which ONNX Runtime gives memory back after each operation. Its arena doubles whenever it
-grows and keeps everything: more than twice what a large model needs, for a saving that only small ones notice."""
+grows and keeps everything: for large models gigabytes that nothing uses."""
 
 BUILDS = ("onnxruntime", "onnxruntime-gpu")
 
