@@ -2,8 +2,9 @@
 
     python -m bench.opinions --model RUN/scene_gate.onnx --cache RUN/cache
 
-RUN is a run of `pqa train --recipe default`. A row for what the file answers, and, where it says them apart, for what is fitted
-to examples alone (`pqa.nn.kernel`, `pqa.nn.trees`, `pqa.nn.codebook`) and for the branches alone, whose mean is the answer.
+RUN is a run of `pqa train --recipe default`. A row for what is fitted to examples alone (`pqa.nn.kernel`, `pqa.nn.trees`,
+`pqa.nn.codebook`), for the branches alone, for the mean of both, and for what the file answers: that mean, less what its fault
+trees take off.
 Columns as the trainer prints them after each epoch: SRCC of untouched portraits with their ratings, in all and by subset; how
 often a faulted version scores below its original, and the stronger of two neighbouring strengths below the weaker; how far
 sound versions move, on average and as a deviation.
@@ -27,13 +28,16 @@ from training.default.fit import choose_figures
 BATCH = 32
 
 
-def answers(predictor: Predictor, cache: Cache, rows: list[int], name: str) -> npt.NDArray[np.float32]:
-    """One output of the graph (len(rows), ...) over rows of a cache."""
+NAMES = ("score", "branches", "gate")
+
+
+def answers(predictor: Predictor, cache: Cache, rows: list[int]) -> list[npt.NDArray[np.float32]]:
+    """The outputs NAMES of the graph, (len(rows), ...) each, over rows of a cache."""
     views, found = predictor.spec.views, []
     for batch, _ in DataLoader(PlainDataset(cache, views, rows), batch_size=BATCH):
         feed = {view.name: made.numpy() for view, made in zip(views, batch, strict=True)}
-        found.append(predictor.model.session.run([name], feed)[0])
-    return np.concatenate(found)
+        found.append(predictor.model.session.run(list(NAMES), feed))
+    return [np.concatenate(several) for several in zip(*found, strict=True)]
 
 
 def main() -> None:
@@ -43,14 +47,20 @@ def main() -> None:
     args = parser.parse_args()
     predictor, cache = pqa.load(args.model).predictor, Cache.open(args.cache)
     rows = [row for row, sample in enumerate(cache.samples) if sample.part == "choose" and sample.portrait]
-    score = answers(predictor, cache, rows, "score")[:, 0]
-    opinions = {"its score": score}
-    if "statistics" in predictor.spec.branches:
-        fitted = answers(predictor, cache, rows, "branches")[:, predictor.spec.branches.index("statistics")]
-        opinions |= {"what is fitted, alone": fitted, "the branches, alone": 2.0 * score - fitted}
-    for name, said in opinions.items():
+    score, branches, gate = answers(predictor, cache, rows)
+    whole, face, fitted = (
+        branches[:, predictor.spec.branches.index(name)] for name in ("global", "face", "statistics")
+    )
+    fused = whole + gate * (face - whole)
+    opinions = {
+        "what is fitted, alone": fitted,
+        "the branches, alone": fused,
+        "their mean": (fitted + fused) / 2.0,
+        "its score": score[:, 0],
+    }
+    for number, (name, said) in enumerate(opinions.items()):
         figures = choose_figures(cache, rows, said)
-        if name == "its score":
+        if number == 0:
             print(f"| {args.model} | {' | '.join(figures)} |\n|---{'|---' * len(figures)}|")
         print(f"| {name} | {' | '.join(f'{value:.3f}' for value in figures.values())} |", flush=True)
 

@@ -14,9 +14,11 @@ from pqa.cli.main import main
 from pqa.data import biq2021
 from pqa.data.assets import ASTRONAUT
 from pqa.errors import DataError
+from pqa.nn.trees import Trees
 from training.calibrate import calibrate, within
 from training.default.cache import Cache
 from training.default.conditions import CONDITIONS, conditions
+from training.default.examples import FAULT_TREES, LEAVES, fault_trees, tensors
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,17 @@ def test_nothing_of_the_report_part_is_faulted_and_groups_stay_whole(trained):
     assert all(row == sample.base for row, sample in enumerate(samples) if sample.part == "report")
     assert {samples[sample.base].part for sample in samples if sample.version} == {"train", "choose"}
     assert all(samples[sample.base].part == sample.part for sample in samples)
+
+
+def test_fault_trees_say_what_share_of_the_rating_faults_took(trained):
+    cache = Cache.open(trained / "cache")
+    rows = np.array([row for row, sample in enumerate(cache.samples) if sample.part == "train"])
+    taken = np.array([1 - cache.samples[row].keep[0] for row in rows])
+    trees = Trees(FAULT_TREES, LEAVES)
+    trees.fill(fault_trees(cache, seed=0))
+    said = trees(tensors(cache, rows)[0]).numpy()
+    assert np.corrcoef(said, taken)[0, 1] > 0.9
+    assert abs(said.mean() - taken.mean()) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import torch
 from export.onnx import export
 from pqa import nn, nss
 from pqa.errors import ConfigurationError
+from pqa.nn.models.scene_gate import DOUBT, LEAST, TRUST
+from pqa.nn.trees import Leaf, Node
 from pqa.runtime.store import load_model
 from pqa.spec import ModelSpec
 
@@ -139,6 +141,24 @@ def test_vit_and_swin_are_configurations(size, options):
     assert got["score"].shape == (2, 3)
     assert got["embedding"].shape == (2, built.config.set_width)
     assert built.whole.trunk is not built.face.trunk
+
+
+def test_what_fault_trees_are_sure_of_comes_off_the_overall_score_alone():
+    torch.manual_seed(0)
+    built = nn.build("scene_gate", "tiny", statistics=STATISTICS, anchors=8, fault_trees=2).eval()
+    built.remember(torch.randn(8, 2 * STATISTICS + 3), torch.linspace(0, 1, 8), torch.ones(8))
+    views = batch(built, 8)
+    before = outputs(built, views)
+    built.faults.fill([Node(0, 0.0, Leaf(0.5), Leaf(DOUBT - 0.1)), Leaf(0.1)])
+    after = outputs(built, views)
+    told = views[3][:, 0] <= 0.0  # the first statistic of the picture
+    assert 0 < told.sum() < 8
+    left = torch.where(told, 1.0 - TRUST * (0.6 - DOUBT), 1.0)
+    torch.testing.assert_close(after["score"][:, 0], LEAST + (before["score"][:, 0] - LEAST) * left)
+    torch.testing.assert_close(after["score"][:, 1:], before["score"][:, 1:])
+    torch.testing.assert_close(after["branches"], before["branches"])
+    mixed = torch.einsum("ns,nsa->na", after["scene_probabilities"], after["score_by_scene"])
+    torch.testing.assert_close(mixed, after["score"])
 
 
 def test_the_shipped_shape_stays(model):

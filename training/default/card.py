@@ -39,6 +39,7 @@ INTRODUCTION = """\
 - Scenes: {scenes}; light conditions clustered from the training pictures' colour statistics, without anybody's labels.
 - Data: {data}. BIQ2021 (Ahmed and Asif, 2021) is published for research; this weight was trained on its training split.
 - Terms: {licence}.
+- Provenance: {provenance}.
 - Recipe: `{recipe}`, then this card: `{command}`.
 - Agreement of the file with torch: largest difference {difference:.1e} over {pictures} portraits, spread {spread:.3f}.
 
@@ -133,6 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             scenes=", ".join(spec.scenes),
             data="; ".join(spec.data),
             licence=spec.licence,
+            provenance="; ".join(f"{what} {which}" for what, which in spec.provenance.items()),
             recipe="pqa train --recipe default --data BIQ2021 --out RUN",
             command="python -m training.default.card --model RUN/scene_gate.onnx --data BIQ2021 --cache RUN/cache",
             difference=parity.max_difference if parity else float("nan"),

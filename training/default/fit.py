@@ -27,7 +27,7 @@ from training.default.cache import Cache
 from training.default.codebooks import learn
 from training.default.conditions import conditions
 from training.default.data import SOUND, PlainDataset, VersionDataset
-from training.default.examples import LEAVES, TREES, examples, grown, priors, tensors
+from training.default.examples import FAULT_TREES, LEAVES, TREES, examples, fault_trees, grown, priors, tensors
 from training.default.module import SceneGateTask
 from training.default.recipe import SceneGateRecipe
 
@@ -41,8 +41,8 @@ LAB = [nss.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
 def build_model(recipe: SceneGateRecipe, anchors: int = 0) -> torch.nn.Module:
     """The untrained model of a recipe, with room for so many rated examples."""
     torch.manual_seed(recipe.seed)
-    fitted = {"anchors": anchors, "trees": TREES, "leaves": LEAVES, "words": WORDS} if anchors else {}
-    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES), **fitted)
+    sizes = {"anchors": anchors, "trees": TREES, "leaves": LEAVES, "words": WORDS, "fault_trees": FAULT_TREES}
+    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES), **(sizes if anchors else {}))
 
 
 def predict(model: torch.nn.Module, cache: Cache, rows: list[int]) -> dict[str, npt.NDArray[np.float32]]:
@@ -121,6 +121,7 @@ def fitted(recipe: SceneGateRecipe, cache: Cache) -> tuple[torch.nn.Module, npt.
     prior = priors(cache, known, model.codebook, pictures, recipe.seed)
     kept = tensors(cache, known)
     model.remember(*kept, grown(*kept, recipe.seed))
+    model.faults.fill(fault_trees(cache, recipe.seed))
     return model, prior
 
 
@@ -208,7 +209,8 @@ def finish(
 
     def keep(spec: ModelSpec) -> None:
         weights = out / f"{recipe.model}.safetensors"
-        changes = {name: getattr(model.config, name) for name in ("statistics", "anchors", "trees", "leaves", "words")}
+        sized = ("statistics", "anchors", "trees", "leaves", "words", "fault_trees")
+        changes = {name: getattr(model.config, name) for name in sized}
         checkpoint.save(model, weights, name=recipe.model, size=recipe.size, changes=changes, spec=spec)
 
     keep(spec)  # before the proof: a graph that fails it must not cost the training

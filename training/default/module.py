@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pqa.nn.losses import fidelity, plcc
+from pqa.nn.models.scene_gate import LEAST
 
 __all__ = ["Objective", "SceneGateTask"]
 
 OVERALL, DETAIL = range(2)
-
-FLOOR = 0.05
-"""The rating that is left when nothing is: what the worst pictures of BIQ2021 get."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,12 @@ class SceneGateTask(lightning.LightningModule):
         ranking = fidelity((both[i, 0, OVERALL] - both[j, 0, OVERALL]) / goal.unit, apart)
 
         # A fault takes its share of what the picture itself was given, whatever that is.
-        fall = (both[:, :1].detach() - FLOOR).clamp(min=0.1) * (1.0 - keep[:, 1:])
+        fall = (both[:, :1].detach() - LEAST).clamp(min=0.1) * (1.0 - keep[:, 1:])
         faults = (weight[:, None, None] * _huber(both[:, :1] - both[:, 1:], fall)).mean() / goal.unit
         # Nobody rated detail and exposure: the overall rating stands in as their level on untouched pictures.
         anchor = _huber(clean[:, DETAIL:], mos[:, None].expand(-1, 2)).mean() / goal.unit
 
-        left = FLOOR + (mos[:, None] - FLOOR) * keep[..., OVERALL]
+        left = LEAST + (mos[:, None] - LEAST) * keep[..., OVERALL]
         # Where the prior does not see a fault the branches must fall for it as well.
         own = torch.cat([mos[:, None], 2.0 * left[:, 1:] - prior[:, 1:]], dim=1)
         branch = _huber(outputs["branches"][..., :2], own[..., None].expand(-1, -1, 2)).mean() / goal.unit

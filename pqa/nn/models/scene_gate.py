@@ -11,6 +11,7 @@ What it joins:
 - hand-made natural-scene statistics beside the learned features, after the gradient-boosting entries of NTIRE 2021;
 - beside both branches, what few ratings suffice for: a kernel regression and boosted trees on those statistics
   (`pqa.nn.kernel`, `pqa.nn.trees`), and codebooks of patches (`pqa.nn.codebook`);
+- after them all, trees that were shown simulated faults alone: what they are sure of comes off the overall score;
 - a set-aware head, `model.joint`, apart from the independent score: see `pqa.nn.models.pseudo_reference`.
 
 Differences from those papers: rescaling follows each branch instead of the end; the gate also sees whether there is a
@@ -46,6 +47,13 @@ __all__ = ["SIZES", "SceneGate", "SceneGateConfig"]
 
 OUTPUTS = ("score", "std", "scene_probabilities", "score_by_scene", "branches", "gate")
 
+LEAST = 0.05
+"""The rating that is left when a fault leaves nothing: what the worst pictures of BIQ2021 get."""
+
+DOUBT, TRUST = 0.2, 0.75
+"""The share of the score that fault trees must say a fault took before it counts, which few untouched pictures reach, and
+what of the rest comes off."""
+
 
 @dataclass(frozen=True)
 class SceneGateConfig:
@@ -57,6 +65,7 @@ class SceneGateConfig:
     multiple of 7. `anchors`: how many rated examples a kernel regression on the statistics keeps (0: there is none); `trees`:
     how many boosted trees of `leaves` leaves stand beside it; `words`: how many words the codebooks of the global and of the
     face view have. Once they are fitted (`remember`) the score is the mean of what the branches say and of these three's mean.
+    `fault_trees`: how many further trees on the same vectors then say what share of the overall score a fault took.
     `set_width`: length of the embedding that pictures of a set are compared by (0: no set head). `mean` and `std` normalise
     all pixels.
     """
@@ -77,6 +86,7 @@ class SceneGateConfig:
     trees: int = 0
     leaves: int = 15
     words: int = 0
+    fault_trees: int = 0
     set_width: int = 0
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -190,6 +200,7 @@ class SceneGate(nn.Module):
         self.kernel = KernelRegression(config.anchors, 2 * config.statistics + 3) if config.anchors else None
         self.trees = Trees(config.trees, config.leaves) if config.trees else None
         self.codebook = CodebookRegression(2, config.words, config.std) if config.words else None
+        self.faults = Trees(config.fault_trees, config.leaves) if config.fault_trees else None
         if config.anchors:
             self.branch_names = ("global", "face", "statistics")
             self.outputs = (*self.outputs, "distance")
@@ -215,7 +226,7 @@ class SceneGate(nn.Module):
     ) -> None:
         """Fit the kernel regression to rated examples: statistics, face statistics and face geometry, one after another.
 
-        `trees` were grown on such vectors. `codebook` is filled and fitted by itself.
+        `trees` were grown on such vectors. `codebook` and `faults` are filled by themselves.
         """
         if self.kernel is None or bool(trees) != (self.trees is not None):
             raise ConfigurationError(
@@ -274,6 +285,11 @@ class SceneGate(nn.Module):
             found[3] = score_by_scene + self.share * (likely[:, None, None] - score_by_scene)
             found[4] = torch.cat([branches, likely[:, None]], dim=1)
             found.append(distance)
+            if self.faults is not None:
+                taken = TRUST * (self.faults(vectors) - DOUBT).clamp(0.0, 1.0)
+                kept = F.pad(1.0 - taken[:, None], (0, score.shape[1] - 1), value=1.0)  # (N, A), overall alone
+                found[0] = LEAST + (found[0] - LEAST) * kept
+                found[3] = LEAST + (found[3] - LEAST) * kept[:, None]
         if self.joint is not None:
             found.append(self.embed(torch.cat([embedding_g, embedding_f * present], dim=1)))
         return tuple(found)
