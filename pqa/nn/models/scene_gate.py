@@ -50,7 +50,7 @@ OUTPUTS = ("score", "std", "scene_probabilities", "score_by_scene", "branches", 
 LEAST = 0.05
 """The rating that is left when a fault leaves nothing: what the worst pictures of BIQ2021 get."""
 
-DOUBT, TRUST = 0.2, 0.75
+DOUBT, TRUST = 0.2, 0.5
 """The share of the score that fault trees must say a fault took before it counts, which few untouched pictures reach, and
 what of the rest comes off."""
 
