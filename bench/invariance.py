@@ -248,11 +248,14 @@ def residual_table(judged: Judged, ratings: npt.ArrayLike, lightness: npt.ArrayL
 
 
 def reduction_table(judge: Judge, pictures: Sequence[Pixels], on_set: Callable[[], None] = lambda: None) -> str:
-    """Markdown: pairs of shots that change order when one or both are reduced."""
+    """Markdown: pairs of shots that change order when one or both are reduced, and what each kind of shot then gains."""
     counts: dict[tuple[str, int], list[Array]] = {(w, f): [] for w in ("one shot", "all shots") for f in FACTORS}
+    gains: dict[str, list[list[float]]] = {}
     for number, rgb in enumerate(pictures):
-        shots = [shot for _, shot in camera.variants(rgb, seed=number)]
+        made = dict(camera.variants(rgb, seed=number))
+        shots = list(made.values())
         whole = judge(shots)
+        gained = []
         before = _pairs(whole, whole)
         others = ~np.eye(len(shots), dtype=bool)
         for factor in FACTORS:
@@ -261,6 +264,9 @@ def reduction_table(judge: Judge, pictures: Sequence[Pixels], on_set: Callable[[
             for which, after in (("one shot", _pairs(small, whole)), ("all shots", _pairs(small, small))):
                 table = np.stack([changed(before, after), np.sign(before) * np.sign(after) < 0, moved])
                 counts[which, factor].append(table[:, others])
+            gained.append(small.score - whole.score)
+        for name, row in zip(made, np.transpose(gained).tolist(), strict=True):
+            gains.setdefault(name, []).append(row)
         on_set()
     lines = ["| reduced | side | pairs | change order | of these or within ties | change of score in tie bands |"]
     lines.append("|---|---|---|---|---|---|")
@@ -270,6 +276,13 @@ def reduction_table(judge: Judge, pictures: Sequence[Pixels], on_set: Callable[[
         lines.append(
             f"| {which} | 1/{factor} | {pairs} | {order.mean():.3f} | {sign.mean():.3f} | {moved.mean():+.2f} |"
         )
+    lines += [
+        "",
+        f"| shot | {' | '.join(f'gain at 1/{factor}' for factor in FACTORS)} |",
+        f"|---{'|---' * len(FACTORS)}|",
+    ]
+    for name, rows in gains.items():
+        lines.append(f"| {name} | {' | '.join(f'{gain:+.3f}' for gain in np.mean(rows, axis=0))} |")
     return "\n".join(lines)
 
 

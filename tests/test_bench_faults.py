@@ -236,11 +236,15 @@ def test_reduction_counts_pairs_whose_order_turns(portrait):
     def steady(shots):
         return Judged(np.arange(float(len(shots))), np.full(len(shots), 1.0))
 
-    turned = invariance.reduction_table(upside_down, [small]).splitlines()[2:]
+    lines = invariance.reduction_table(upside_down, [small]).splitlines()
+    turned, gains = lines[2:6], lines[9:]
     assert [line.split("|")[3:5] for line in turned[2:]] == [[" 66 ", " 1.000 "]] * 2
     assert turned[0].split("|")[3] == " 132 "
-    for line in invariance.reduction_table(steady, [small]).splitlines()[2:]:
-        assert line.split("|")[4] == " 0.000 "
+    assert gains[0] == "| sharp | +0.000 | +0.000 |"
+    assert [line.split("|")[2] for line in gains] == [f" {-2.0 * place + 0.0:+.3f} " for place in range(12)]
+    lines = invariance.reduction_table(steady, [small]).splitlines()
+    assert [line.split("|")[4] for line in lines[2:6]] == [" 0.000 "] * 4
+    assert all(line.endswith("| +0.000 | +0.000 |") for line in lines[9:])
 
 
 def test_page_shows_the_model_order_and_needs_no_other_file(tmp_path, portrait):
