@@ -26,8 +26,6 @@ from training.default.data import PlainDataset
 from training.default.fit import choose_figures
 
 BATCH = 32
-
-
 NAMES = ("score", "branches", "gate")
 
 
