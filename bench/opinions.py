@@ -56,11 +56,11 @@ def main() -> None:
         "their mean": (fitted + fused) / 2.0,
         "its score": score[:, 0],
     }
-    for number, (name, said) in enumerate(opinions.items()):
-        figures = choose_figures(cache, rows, said)
-        if number == 0:
-            print(f"| {args.model} | {' | '.join(figures)} |\n|---{'|---' * len(figures)}|")
-        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in figures.values())} |", flush=True)
+    figures = {name: choose_figures(cache, rows, said) for name, said in opinions.items()}
+    columns = figures["its score"]
+    print(f"| {args.model} | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
+    for name, values in figures.items():
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in values.values())} |")
 
 
 if __name__ == "__main__":

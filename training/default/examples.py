@@ -15,7 +15,7 @@ from pqa.nn.codebook import CodebookRegression
 from pqa.nn.kernel import KernelRegression
 from pqa.nn.trees import Leaf, Node, Trees
 from pqa.spec import ViewSpec
-from training.default.cache import Cache
+from training.default.cache import Cache, Sample
 from training.default.codebooks import features
 from training.default.data import SOUND
 
@@ -64,6 +64,10 @@ def examples(cache: Cache) -> npt.NDArray[np.intp]:
     )
 
 
+def _importance(sample: Sample) -> float:
+    return PORTRAIT if sample.portrait else OTHER
+
+
 def _vectors(cache: Cache, rows: npt.NDArray[np.intp]) -> Tensor:
     names = ("statistics", "face_statistics", "face_geometry")
     return torch.from_numpy(np.concatenate([np.asarray(cache.views[name])[rows] for name in names], axis=1))
@@ -73,7 +77,7 @@ def tensors(cache: Cache, rows: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor, T
     """What `SceneGate.remember` takes: vectors (M, D), ratings (M,) and importance (M,) of rows of the cache."""
     samples = [cache.samples[row] for row in rows]
     importance = [
-        (PORTRAIT if sample.portrait else OTHER) * (1.0 if row == sample.base else VERSION)
+        _importance(sample) * (1.0 if row == sample.base else VERSION)
         for row, sample in zip(rows, samples, strict=True)
     ]
     return _vectors(cache, rows), torch.tensor([sample.mos for sample in samples]), torch.tensor(importance)
@@ -119,10 +123,8 @@ def fault_trees(cache: Cache, seed: int) -> list[Node | Leaf]:
     rows = np.array([row for row, sample in enumerate(cache.samples) if sample.part == "train"])
     samples = [cache.samples[row] for row in rows]
     taken = torch.tensor([1.0 - sample.keep[0] for sample in samples])
-    importance = torch.tensor(
-        [(PORTRAIT if sample.portrait else OTHER) * OFTEN.get(sample.version, 1.0) for sample in samples]
-    )
-    return grown(_vectors(cache, rows), taken, importance, seed, FAULT_TREES, learning_rate=FAULT_RATE)
+    importance = [_importance(sample) * OFTEN.get(sample.version, 1.0) for sample in samples]
+    return grown(_vectors(cache, rows), taken, torch.tensor(importance), seed, FAULT_TREES, learning_rate=FAULT_RATE)
 
 
 def grown(

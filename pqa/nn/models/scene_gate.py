@@ -52,7 +52,7 @@ LEAST = 0.05
 
 DOUBT, TRUST = 0.2, 0.5
 """The share of the score that fault trees must say a fault took before it counts, which most untouched pictures stay below,
-and what of the rest comes off; by cross-validation, where ratings lose nothing yet."""
+and how much of the rest comes off."""
 
 
 @dataclass(frozen=True)
