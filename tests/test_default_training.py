@@ -16,6 +16,7 @@ from pqa.data.assets import ASTRONAUT
 from pqa.errors import DataError
 from pqa.nn.trees import Trees
 from training.calibrate import calibrate, within
+from training.default import card
 from training.default.cache import Cache
 from training.default.conditions import CONDITIONS, conditions
 from training.default.examples import FAULT_TREES, LEAVES, fault_trees, tensors
@@ -73,6 +74,21 @@ def test_the_checkpoint_exports_to_the_same_scores(trained, tmp_path, capsys):
     rgb = imaging.open(ASTRONAUT).reduced(512)
     a, b = (pqa.load(model).score([rgb])[0].score for model in (trained / "scene_gate.onnx", path))
     assert a == pytest.approx(b, abs=1e-6)
+
+
+def test_a_card_names_whose_ratings_they_are_and_sets_seeds_side_by_side(rated, trained, capsys):
+    model = str(trained / "scene_gate.onnx")
+    arguments = ["--model", model, "--data", str(rated), "--cache", str(trained / "cache"), "--seeds", model]
+    assert card.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "Data: 60 photographs with mean ratings, in BIQ2021's layout; simulated camera faults.\n" in shown
+    assert "Terms: the terms of the rated photographs" in shown
+    assert "raters of BIQ2021" not in shown
+    assert "| portraits of ss00 | " in shown
+    *_, first, again = shown.strip().splitlines()
+    assert first.startswith("| this one |")
+    assert first.endswith("| 1.000 | 0.000 |")
+    assert again.split("|")[2:] == first.split("|")[2:]
 
 
 def test_nothing_of_the_report_part_is_faulted_and_groups_stay_whole(trained):

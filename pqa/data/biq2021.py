@@ -25,10 +25,11 @@ from pqa.data.rated import Rated, RatedSet
 from pqa.data.tables import read_table, some
 from pqa.errors import DataError, InputError
 
-__all__ = ["FILE", "Row", "mentions", "rated_set", "read"]
+__all__ = ["FILE", "Row", "is_released", "mentions", "rated_set", "read"]
 
 FILE = "train.csv"
 COLUMNS = ("image", "mos", "subset", "portrait")
+SUBSETS = ("ss01", "ss02", "ss03")
 LICENCE = "published for research; credit it in the card of any weight trained on it"
 
 
@@ -53,6 +54,11 @@ def read(folder: Path) -> list[Row]:
     if lost:
         raise DataError(f"{folder / 'images'}: {len(lost)} of {len(rows)} pictures are missing, first {some(lost, 3)}")
     return rows
+
+
+def is_released(rows: Sequence[Row]) -> bool:
+    """Whether rows are BIQ2021's by their subsets: its layout may hold anybody's ratings."""
+    return {row.subset for row in rows} <= set(SUBSETS)
 
 
 def rated_set(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:

@@ -25,6 +25,8 @@ __all__ = ["run"]
 LICENCE = (
     "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
 )
+OTHER_LICENCE = "the terms of the rated photographs; the code's licence does not cover the weights"
+FAULTS = "simulated camera faults"
 
 
 def _commit() -> dict[str, str]:
@@ -63,8 +65,11 @@ def run(args: argparse.Namespace) -> int:
             workers=available_cpus(),
             on_done=lambda: progress.advance(task),
         )
-    data = (f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", "simulated camera faults")
-    provenance = {"train.csv sha256": hashlib.sha256((folder / "train.csv").read_bytes()).hexdigest()} | _commit()
-    path = fit(recipe, cache, args.out, Origin(data, LICENCE, provenance))
+    provenance = {"train.csv sha256": hashlib.sha256((folder / biq2021.FILE).read_bytes()).hexdigest()} | _commit()
+    if biq2021.is_released(rows):
+        data, licence = f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", LICENCE
+    else:
+        data, licence = f"{len(items)} photographs with mean ratings, in BIQ2021's layout", OTHER_LICENCE
+    path = fit(recipe, cache, args.out, Origin((data, FAULTS), licence, provenance))
     print(path)
     return 0
