@@ -83,6 +83,7 @@ def test_a_card_names_whose_ratings_they_are_and_sets_seeds_side_by_side(rated, 
     shown = capsys.readouterr().out
     assert "Data: 60 photographs with mean ratings, in BIQ2021's layout; simulated camera faults.\n" in shown
     assert "Terms: the terms of the rated photographs" in shown
+    assert "--cache RUN/cache --seeds OTHER/scene_gate.onnx`" in shown
     assert "raters of BIQ2021" not in shown
     assert "| portraits of ss00 | " in shown
     *_, first, again = shown.strip().splitlines()

@@ -1,8 +1,7 @@
 """BIQ2021: a large-scale blind image quality assessment database (Ahmed & Asif, 2021), training split.
 
-Layout read here: `train.csv` with the columns image, mos (0 to 1, mean of 30 observers), subset (ss01 archive shots, ss02
-captured with deliberate faults, ss03 a stock-photo site), portrait (1: a clear face); pictures in `images/`. Bursts are kept
-on one side of the division (`pqa.data.duplicates`).
+Layout read here: `train.csv` with the columns image, mos (0 to 1, mean of 30 observers), subset (`SUBSETS`),
+portrait (1: a clear face); pictures in `images/`. Bursts are kept on one side of the division (`pqa.data.duplicates`).
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from pqa.data.rated import Rated, RatedSet
 from pqa.data.tables import read_table, some
 from pqa.errors import DataError, InputError
 
-__all__ = ["FILE", "Row", "is_released", "mentions", "rated_set", "read"]
+__all__ = ["FILE", "SUBSETS", "Row", "is_released", "mentions", "rated_set", "read"]
 
 FILE = "train.csv"
 COLUMNS = ("image", "mos", "subset", "portrait")
-SUBSETS = ("ss01", "ss02", "ss03")
+SUBSETS = {"ss01": "archive", "ss02": "deliberate faults", "ss03": "stock photographs"}
 LICENCE = "published for research; credit it in the card of any weight trained on it"
 
 
@@ -58,7 +57,7 @@ def read(folder: Path) -> list[Row]:
 
 def is_released(rows: Sequence[Row]) -> bool:
     """Whether rows are BIQ2021's by their subsets: its layout may hold anybody's ratings."""
-    return {row.subset for row in rows} <= set(SUBSETS)
+    return {row.subset for row in rows} <= SUBSETS.keys()
 
 
 def rated_set(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:

@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = {row.path.name: row.path for row in rated}
     cache = Cache.open(args.cache)
     judged, *others = (judge(pqa.load(model), cache, paths) for model in (args.model, *args.seeds))
-    print(_introduction(judged, args.model, released=biq2021.is_released(rated)))
+    seeded = " --seeds OTHER/scene_gate.onnx" * bool(others)
+    print(_introduction(judged, args.model, seeded, released=biq2021.is_released(rated)))
     print(*slices(judged), sep="\n")
     print("\nSimple baselines on the same portraits:\n")
     print(*baselines(judged), sep="\n")
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _introduction(judged: Judged, file: Path, *, released: bool) -> str:
+def _introduction(judged: Judged, file: Path, seeded: str, *, released: bool) -> str:
     predictor = judged.assessor.predictor
     spec, parity = predictor.spec, predictor.spec.parity
     return INTRODUCTION.format(
@@ -109,7 +110,7 @@ def _introduction(judged: Judged, file: Path, *, released: bool) -> str:
         licence=spec.licence,
         provenance="; ".join(f"{what} {which}" for what, which in spec.provenance.items()),
         recipe="pqa train --recipe default --data BIQ2021 --out RUN",
-        command="python -m training.default.card --model RUN/scene_gate.onnx --data BIQ2021 --cache RUN/cache",
+        command="python -m training.default.card --model RUN/scene_gate.onnx --data BIQ2021 --cache RUN/cache" + seeded,
         difference=parity.max_difference if parity else float("nan"),
         pictures=parity.pictures if parity else 0,
         spread=parity.spread if parity else float("nan"),

@@ -26,7 +26,6 @@ LICENCE = (
     "research: the training data (BIQ2021) is published for research; the code's licence does not cover the weights"
 )
 OTHER_LICENCE = "the terms of the rated photographs; the code's licence does not cover the weights"
-FAULTS = "simulated camera faults"
 
 
 def _commit() -> dict[str, str]:
@@ -70,6 +69,6 @@ def run(args: argparse.Namespace) -> int:
         data, licence = f"BIQ2021 training split ({len(items)} photographs, MOS of 30 observers each)", LICENCE
     else:
         data, licence = f"{len(items)} photographs with mean ratings, in BIQ2021's layout", OTHER_LICENCE
-    path = fit(recipe, cache, args.out, Origin((data, FAULTS), licence, provenance))
+    path = fit(recipe, cache, args.out, Origin((data, "simulated camera faults"), licence, provenance))
     print(path)
     return 0

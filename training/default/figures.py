@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau, pearsonr, spearmanr
 
 import pqa
 from pqa import imaging, nss
 from pqa.calibration import calibration, chance_ece, pairs, win_probability
+from pqa.data import biq2021
 from pqa.data.parts import Part
+from pqa.metrics import krcc, mae, plcc, rmse, srcc
 from pqa.types import Score
 from training.default.cache import Cache, Sample
 from training.default.data import SOUND, view_tensors
@@ -27,8 +28,6 @@ Mask = npt.NDArray[np.bool_]
 HEAD = "| n | SRCC | PLCC | KRCC | MAE |\n|---|---|---|---|---|---|"
 FEW = 10
 """Fewer pictures of a subset get no column of their own in a comparison of seeds."""
-
-SUBSETS = {"ss01": " (archive)", "ss02": " (deliberate faults)", "ss03": " (stock photographs)"}
 
 SLICES: tuple[tuple[str, Callable[[Sample, float], bool]], ...] = (
     ("face below a quarter of the short side", lambda sample, luminance: sample.face_share < 0.25),
@@ -43,17 +42,29 @@ SLICES: tuple[tuple[str, Callable[[Sample, float], bool]], ...] = (
 
 @dataclass(frozen=True)
 class Judged:
-    """One file's scores (N,) of the report part's untouched pictures, and what is known of those; `cache` has the rest."""
+    """The report part's untouched pictures (N) by one file, and what is known of them; `cache` has the rest."""
 
     assessor: pqa.Assessor
     cache: Cache
     paths: tuple[Path, ...]
     samples: tuple[Sample, ...]
     rows: tuple[Score, ...]
-    score: Vector
-    mos: Vector
-    portrait: Mask
-    subset: npt.NDArray[np.str_]
+
+    @functools.cached_property
+    def score(self) -> Vector:
+        return np.array([row.score for row in self.rows])
+
+    @functools.cached_property
+    def mos(self) -> Vector:
+        return np.array([sample.mos for sample in self.samples])
+
+    @functools.cached_property
+    def portrait(self) -> Mask:
+        return np.array([sample.portrait for sample in self.samples])
+
+    @functools.cached_property
+    def subset(self) -> npt.NDArray[np.str_]:
+        return np.array([sample.subset for sample in self.samples])
 
     @functools.cached_property
     def falls(self) -> dict[str, list[float]]:
@@ -81,17 +92,7 @@ def judge(assessor: pqa.Assessor, cache: Cache, paths: Mapping[str, Path]) -> Ju
     rows = tuple(row for row in assessor.score(files) if isinstance(row, Score))
     if len(rows) != len(samples):
         raise SystemExit(f"{len(samples) - len(rows)} of {len(samples)} report pictures could not be scored")
-    return Judged(
-        assessor,
-        cache,
-        files,
-        samples,
-        rows,
-        score=np.array([row.score for row in rows]),
-        mos=np.array([sample.mos for sample in samples]),
-        portrait=np.array([sample.portrait for sample in samples]),
-        subset=np.array([sample.subset for sample in samples]),
-    )
+    return Judged(assessor, cache, files, samples, rows)
 
 
 def slices(judged: Judged) -> Iterator[str]:
@@ -103,7 +104,8 @@ def slices(judged: Judged) -> Iterator[str]:
     yield f"| pictures {HEAD}"
     yield line("portraits", judged.portrait)
     for name in sorted(set(judged.subset[judged.portrait])):
-        yield line(f"portraits of {name}{SUBSETS.get(name, '')}", judged.portrait & (judged.subset == name))
+        about = f" ({biq2021.SUBSETS[name]})" if name in biq2021.SUBSETS else ""
+        yield line(f"portraits of {name}{about}", judged.portrait & (judged.subset == name))
     pictures = list(zip(judged.samples, judged.rows, strict=True))
     for name, holds in SLICES:
         chosen = np.array([holds(sample, _luminance(row)) for sample, row in pictures])
@@ -141,10 +143,10 @@ def calibrations(judged: Judged) -> Iterator[str]:
         f"fitted on the choose part ({fitted.source})."
     )
     std = np.array([row.score_std or np.nan for row in judged.rows])
-    error = ((judged.score - judged.mos) / std)[judged.portrait]
+    error = rmse((judged.score / std)[judged.portrait], (judged.mos / std)[judged.portrait])
     yield (
         "On the report part's portraits the standardised error has the root mean square "
-        f"{np.sqrt(np.mean(error**2)):.3f}. Is a win probability the share of pairs won?\n"
+        f"{error:.3f}. Is a win probability the share of pairs won?\n"
     )
     yield (
         "| pairs of the report part | pairs | calibration error | by chance alone | Brier score |\n|---|---|---|---|---|"
@@ -189,12 +191,12 @@ def seeds(judged: Judged, others: Sequence[Judged]) -> Iterator[str]:
         score = file.score[file.portrait]
         below = [fall > 0 for fault, some in file.falls.items() if fault not in SOUND for fall in some]
         figures = (
-            spearmanr(score, mos)[0],
-            *(spearmanr(score[subset == name], mos[subset == name])[0] for name in within),
-            np.abs(score - mos).mean(),
+            srcc(score, mos),
+            *(srcc(score[subset == name], mos[subset == name]) for name in within),
+            mae(score, mos),
             np.mean(below),
-            spearmanr(score, first)[0],
-            np.abs(score - first).mean(),
+            srcc(score, first),
+            mae(score, first),
         )
         title = "this one" if file is judged else f"`{file.assessor.predictor.model.info.sha256[:12]}`"
         yield f"| {title} | {' | '.join(f'{value:.3f}' for value in figures)} |"
@@ -203,9 +205,8 @@ def seeds(judged: Judged, others: Sequence[Judged]) -> Iterator[str]:
 def _line(name: str, score: Vector, mos: Vector, *, on_scale: bool = True) -> str:
     if len(score) < 3:
         return f"| {name} | {len(score)} | - | - | - | - |"
-    figures = (spearmanr(score, mos)[0], pearsonr(score, mos)[0], kendalltau(score, mos)[0])
-    error = f"{np.abs(score - mos).mean():.3f}" if on_scale else "-"
-    return f"| {name} | {len(score)} | " + " | ".join(f"{value:.3f}" for value in figures) + f" | {error} |"
+    figures = f"{srcc(score, mos):.3f} | {plcc(score, mos):.3f} | {krcc(score, mos):.3f}"
+    return f"| {name} | {len(score)} | {figures} | {f'{mae(score, mos):.3f}' if on_scale else '-'} |"
 
 
 def _of_part(cache: Cache, part: Part) -> list[int]:
