@@ -11,8 +11,8 @@ import time
 import numpy as np
 from PIL import Image
 
-from pqa import codecs, headers
 from pqa.data.assets import ASTRONAUT
+from pqa.pixels import codecs, headers
 
 SIZE = (4000, 3000)
 ROUNDS = 7

@@ -20,11 +20,12 @@ import cv2
 import torch
 from facenet_pytorch import MTCNN
 
-from pqa import imaging
 from pqa.data import assets
-from pqa.runtime.attempts import look
-from pqa.runtime.detectors import FIRST, THRESHOLDS, MtcnnDetector, overlap
-from pqa.runtime.mtcnn import Mtcnn
+from pqa.faces.attempts import look
+from pqa.faces.cascade import Mtcnn
+from pqa.faces.mtcnn import FIRST, THRESHOLDS, MtcnnDetector
+from pqa.faces.suppression import overlap
+from pqa.pixels.source import open_picture
 
 FULL_SIDE = 3464
 """Side of a square picture of 12 megapixels."""
@@ -46,18 +47,18 @@ def median_ms(action: Callable[[], object], repeats: int) -> float:
 def speed(repeats: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    portrait = imaging.open(assets.ASTRONAUT).reduced(512)
+    portrait = open_picture(assets.ASTRONAUT).reduced(512)
     enlarged = cv2.resize(portrait, (FULL_SIDE, FULL_SIDE), interpolation=cv2.INTER_CUBIC)
     data = cv2.imencode(".jpg", enlarged[..., ::-1])[1].tobytes()
     attempt = FIRST[0][0]
     mtcnn = Mtcnn()
-    source = imaging.open(data)
+    source = open_picture(data)
     reduced, full = source.reduced(attempt.short_side), source.region((0, 0, *source.size))
     same = MTCNN(keep_all=True, min_face_size=attempt.min_face)
     usual = MTCNN(keep_all=True)
     rows = (
         ("pqa, first look, reduced picture given", lambda: look(mtcnn, source, attempt, THRESHOLDS), repeats),
-        ("pqa, from the JPEG's bytes", lambda: MtcnnDetector(mtcnn).detect(imaging.open(data)), repeats),
+        ("pqa, from the JPEG's bytes", lambda: MtcnnDetector(mtcnn).detect(open_picture(data)), repeats),
         ("facenet-pytorch, same size and minimum face", lambda: same.detect(reduced, landmarks=True), repeats),
         ("facenet-pytorch, full size, its defaults", lambda: usual.detect(full, landmarks=True), 2),
     )
@@ -76,7 +77,7 @@ def check(truth: Path, images: Path) -> None:
         rows = list(csv.DictReader(file))
     print(f"{'file':44} {'found':6} {'IoU':>5} {'confidence':>10}  look")
     for row in rows:
-        source = imaging.open(images / row["file"])
+        source = open_picture(images / row["file"])
         width, height = source.size
         box = (
             float(row["x1"]) * width,

@@ -31,7 +31,7 @@ from export.command import perturb, untrained_spec
 from export.onnx import export
 from export.proof import PORTRAITS, proof_views
 from pqa import nn
-from pqa.runtime.session import open_session
+from pqa.session import open_session
 
 __all__ = ["FILE", "Row", "main", "measure", "read", "table"]
 

@@ -24,13 +24,14 @@ import numpy.typing as npt
 import pqa
 from bench import unseen
 from bench.gallery import Shots, page
-from pqa import imaging
-from pqa.data import camera, sets
+from pqa.data import sets
 from pqa.data.parts import Part
 from pqa.data.rated import Rated
 from pqa.errors import DataError
-from pqa.metrics import srcc
+from pqa.evaluation.metrics import srcc
+from pqa.pixels.source import open_picture
 from pqa.runtime.assess import Assessor
+from pqa.simulator import camera
 from pqa.types import Score
 
 __all__ = [
@@ -98,7 +99,7 @@ def well_liked(rows: Sequence[Rated], count: int, seed: int = 0) -> list[Rated]:
 
 def opened(row: Rated) -> Pixels:
     """The picture as faults are applied to it."""
-    return imaging.open(row.path).reduced(WORKING_SIDE)
+    return open_picture(row.path).reduced(WORKING_SIDE)
 
 
 def assessor_scores(assessor: Assessor) -> Scorer:

@@ -25,9 +25,9 @@ import numpy as np
 from PIL import Image
 
 from bench.serving import served
-from pqa import imaging
 from pqa.data.assets import ASTRONAUT
 from pqa.errors import InputError
+from pqa.pixels.source import open_picture
 
 HANG_S = 2.0
 """Processor seconds of all threads: those of a wall clock would depend on what else the machine does."""
@@ -46,7 +46,7 @@ def seeds() -> dict[str, bytes]:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    small = Image.fromarray(imaging.open(ASTRONAUT).reduced(96)).convert("RGB")
+    small = Image.fromarray(open_picture(ASTRONAUT).reduced(96)).convert("RGB")
     deep = Image.fromarray(np.asarray(small.convert("L"), np.uint16) * 257)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -98,7 +98,7 @@ def damaged(data: bytes, rng: random.Random) -> bytes:
 def decode(data: bytes) -> str:
     """What comes of a file: `ok`, the status of its error, or the name of an exception that should not have come out."""
     try:
-        imaging.open(data).reduced(64)
+        open_picture(data).reduced(64)
     except InputError as error:
         return error.status
     except Exception as error:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from pqa.data import sets
 from pqa.data.parts import Part
 from pqa.data.rated import Rated
-from pqa.metrics import evaluate
+from pqa.evaluation.metrics import evaluate
 from training.facts import find_facts
 from training.gather import Gathered, gather
 from training.pictures import Portraits

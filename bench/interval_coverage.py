@@ -13,8 +13,8 @@ import argparse
 import numpy as np
 import numpy.typing as npt
 
-from pqa.metrics import METRICS, evaluate
-from pqa.uncertainty import Interval, Method, Resample, bootstrap, replicates, scene_intervals
+from pqa.evaluation.bootstrap import Interval, Method, Resample, bootstrap, replicates, scene_intervals
+from pqa.evaluation.metrics import METRICS, evaluate
 
 Array = npt.NDArray[np.float64]
 KINDS: tuple[tuple[Resample, Method], ...] = (

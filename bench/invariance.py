@@ -9,8 +9,9 @@ one band of each other.
   are taken that are sharpest both there and on the face. And the opposite, the face blurred before the background as it was.
 - Skin: L* (CIELAB) of the skin alone shifted, its colour and local contrast kept, where it stays within the range of tones.
   And all portraits of the part, as they are, by the luminance of the face: does the score leave the rating behind?
-- Reduction: sets of a dozen camera-like shots (`pqa.data.camera.variants`), one shot of them replaced by its own reduction,
-  or all reduced alike. A pair changes order when its scores do; a pair that was tied, only when the other shot then beats.
+- Reduction: sets of a dozen camera-like shots (`pqa.simulator.camera.variants`), one shot of them replaced by its own
+  reduction, or all reduced alike. A pair changes order when its scores do; a pair that was tied, only when the other shot
+  then beats.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from scipy.special import ndtri
 
 import pqa
 from bench.faults import opened, parser_of, portraits, progress, scored, well_liked
-from pqa import imaging
-from pqa.data import camera
-from pqa.data.camera import Pixels, Plane, convolve, disc, to_code, to_light
 from pqa.errors import DataError
+from pqa.faces.detectors import load_detector
+from pqa.pixels.source import open_picture
 from pqa.ranking import TIE_PROBABILITY
 from pqa.runtime.assess import Assessor
-from pqa.runtime.detectors import load_detector
+from pqa.simulator import camera
+from pqa.simulator.camera import Pixels, Plane, convolve, disc, to_code, to_light
 from pqa.types import Face
 
 __all__ = ["Judge", "Judged", "assessor_judge", "bands", "changed", "luminance", "person", "shifted_skin"]
@@ -106,7 +107,7 @@ def _soft(mask: Plane, face: Face, share: float) -> Plane:
 def person(shape: tuple[int, ...], face: Face) -> Plane:
     """(H, W) from 0 to 1: a soft outline of head, hair and shoulders about a face box.
 
-    Not that of `pqa.data.subject`, which cuts what a model is trained on: it is not judged by the mask it knows.
+    Not that of `pqa.simulator.subject`, which cuts what a model is trained on: it is not judged by the mask it knows.
     """
     x1, y1, x2, y2 = face.box
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
@@ -191,7 +192,7 @@ def shifted_skin(rgb: Pixels, face: Face, shift: float) -> Pixels | None:
 def with_faces(pictures: Sequence[Pixels], *, alone: bool = False) -> list[Portrait | None]:
     """Each picture with its main face; None where none is found, or where `alone`, several."""
     detector = load_detector("mtcnn")
-    found = [detector.detect(imaging.open(rgb)) for rgb in pictures]
+    found = [detector.detect(open_picture(rgb)) for rgb in pictures]
     return [
         (rgb, faces[0]) if faces and not (alone and len(faces) > 1) else None
         for rgb, faces in zip(pictures, found, strict=True)
@@ -259,7 +260,7 @@ def reduction_table(judge: Judge, pictures: Sequence[Pixels], on_set: Callable[[
         before = _pairs(whole, whole)
         others = ~np.eye(len(shots), dtype=bool)
         for factor in FACTORS:
-            small = judge([imaging.open(shot).reduced(max(1, min(shot.shape[:2]) // factor)) for shot in shots])
+            small = judge([open_picture(shot).reduced(max(1, min(shot.shape[:2]) // factor)) for shot in shots])
             moved = np.broadcast_to(bands(small, whole)[:, None], before.shape)
             for which, after in (("one shot", _pairs(small, whole)), ("all shots", _pairs(small, small))):
                 table = np.stack([changed(before, after), np.sign(before) * np.sign(after) < 0, moved])

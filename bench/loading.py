@@ -15,7 +15,7 @@ import torch
 
 from pqa import nn
 from pqa.data.sets import read
-from pqa.runtime.session import available_cpus
+from pqa.session import available_cpus
 from training.facts import find_facts
 from training.gather import gather
 from training.loading import Division, divide, drawn

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pqa import metrics
 from pqa.data.labels import read_labels
-from pqa.labelnoise import noise_ceiling
-from pqa.uncertainty import bootstrap, replicates
+from pqa.evaluation import metrics
+from pqa.evaluation.bootstrap import bootstrap, replicates
+from pqa.evaluation.labelnoise import noise_ceiling
 
 Array = npt.NDArray[np.float64]
 PICTURES, SCENES, SPREAD = 5116, 50, 1.4

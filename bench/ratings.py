@@ -10,7 +10,7 @@ import numpy as np
 import pqa
 from pqa.data import biq2021, sets
 from pqa.data.rated import Rated
-from pqa.metrics import srcc
+from pqa.evaluation.metrics import srcc
 from pqa.types import Score
 
 __all__ = ["figures", "portraits"]

@@ -3,7 +3,7 @@
     python -m bench.reasons --data DIR
 
 DIR holds BIQ2021's training split. Well-liked: the upper quarter by rating of its stock-photo portraits (ss03) with a face
-that the detector finds. The `report` part is left out, since the thresholds of `pqa.measures` were set by this table.
+that the detector finds. The `report` part is left out, since the thresholds of `pqa.pixels.measures` were set by this table.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pqa import imaging
-from pqa.data import biq2021, camera
+from pqa.data import biq2021
 from pqa.data.duplicates import duplicate_groups, thumbnail
 from pqa.data.parts import parts
-from pqa.measures import REASONS, measure, reasons
-from pqa.runtime.detectors import load_detector
+from pqa.faces.detectors import load_detector
+from pqa.pixels.measures import REASONS, measure, reasons
+from pqa.pixels.source import Pixels, open_picture
+from pqa.simulator import camera
 from pqa.types import Face
 
-Pixels = imaging.Pixels
+Pixels = Pixels
 CASES = ("defocus", "lens_blur", "motion", "sensor_noise", "under_exposure", "over_exposure", "haze", "smear", "jpeg")
 
 
@@ -30,7 +31,7 @@ def portraits(folder: Path) -> list[tuple[Pixels, Face]]:
     """Well-liked portraits outside the report part, each with its main face."""
     rows = biq2021.read(folder)
     names = [row.path.name for row in rows]
-    groups = duplicate_groups([thumbnail(imaging.open(row.path)) for row in rows])
+    groups = duplicate_groups([thumbnail(open_picture(row.path)) for row in rows])
     stock = [
         row
         for row, part in zip(rows, parts(names, groups), strict=True)
@@ -40,8 +41,8 @@ def portraits(folder: Path) -> list[tuple[Pixels, Face]]:
     detector = load_detector("mtcnn")
     found = []
     for row in stock:
-        if row.mos >= liked and (faces := detector.detect(imaging.open(row.path))):
-            source = imaging.open(row.path)
+        if row.mos >= liked and (faces := detector.detect(open_picture(row.path))):
+            source = open_picture(row.path)
             found.append((source.reduced(min(source.size)), faces[0]))
     return found
 
@@ -51,7 +52,7 @@ def rates(pictures: list[tuple[Pixels, Face]], fault: str, strength: float) -> l
     counts: Counter[str] = Counter()
     for number, (rgb, face) in enumerate(pictures):
         shot = camera.apply(rgb, fault, strength, np.random.default_rng(number))
-        counts.update(reason.code for reason in reasons(measure(imaging.open(shot), face)))
+        counts.update(reason.code for reason in reasons(measure(open_picture(shot), face)))
     return [counts[row.code] / len(pictures) for row in REASONS]
 
 

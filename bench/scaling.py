@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from pqa.sampling import next_pairs
-from pqa.scaling import LINKS, Judgements, fit, scale, solve, tally
+from pqa.judging.sampling import next_pairs
+from pqa.judging.scaling import LINKS, Judgements, fit, scale, solve, tally
 
 Floats = npt.NDArray[np.float64]
 THURSTONE = LINKS["thurstone"]

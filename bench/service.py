@@ -25,9 +25,9 @@ from PIL import Image
 
 import pqa
 from bench.serving import Served, served
-from pqa import imaging
 from pqa.data.assets import ASTRONAUT
-from pqa.runtime.session import available_cpus
+from pqa.pixels.source import open_picture
+from pqa.session import available_cpus
 
 CLIENTS = 16
 LOADS = (0.5, 0.75, 0.9, 1.0)
@@ -41,7 +41,7 @@ OVERLOAD = 3.0
 
 def files(edge: int) -> Callable[[], bytes]:
     """A function that gives the same portrait as another file each time: bytes behind the end of a JPEG change no pixel."""
-    portrait = Image.fromarray(imaging.open(ASTRONAUT).reduced(512)).convert("RGB")
+    portrait = Image.fromarray(open_picture(ASTRONAUT).reduced(512)).convert("RGB")
     buffer = io.BytesIO()
     portrait.resize((edge, edge * portrait.height // portrait.width)).save(buffer, "JPEG", quality=92)
     base, count = buffer.getvalue(), iter(range(1 << 40))

@@ -36,8 +36,8 @@ from PIL import Image
 from bench.service import files, percentile, processor
 from bench.serving import Served, served
 from bench.stages import portrait
-from pqa import imaging
 from pqa.data.assets import ASTRONAUT
+from pqa.pixels.source import open_picture
 
 PATIENT = {"PQA_QUEUE_S": "3600"}
 """Nobody is refused because the machine is slow."""
@@ -231,7 +231,7 @@ def bomb() -> bytes:
 
 def large(kind: str) -> bytes:
     """The shipped portrait, enlarged to 50 megapixels by repeating its pixels, so that no file is over the limit on files."""
-    small = Image.fromarray(imaging.open(ASTRONAUT).reduced(512)).resize((SIDES[0] // 8, SIDES[1] // 8))
+    small = Image.fromarray(open_picture(ASTRONAUT).reduced(512)).resize((SIDES[0] // 8, SIDES[1] // 8))
     rgb = small.resize(SIDES, Image.Resampling.NEAREST)
     name, depth, words = KINDS[kind]
     if depth == 16:

@@ -19,10 +19,11 @@ import numpy as np
 from PIL import Image
 
 import pqa
-from pqa import imaging, measures
 from pqa.data.assets import ASTRONAUT
+from pqa.pixels import measures
+from pqa.pixels.source import open_picture
+from pqa.pixels.views import make_view
 from pqa.runtime.predictor import Predictor
-from pqa.views import make_view
 
 SIZE = (3000, 4000)
 SHARES = (1.0, 0.7, 0.4)
@@ -33,7 +34,7 @@ ROUNDS = 15
 
 def portrait(share: float = 1.0) -> bytes:
     """A 12-megapixel JPEG: the shipped portrait's upper middle, enlarged, with sensor noise."""
-    rgb = imaging.open(ASTRONAUT).reduced(512)[:, 64:448]
+    rgb = open_picture(ASTRONAUT).reduced(512)[:, 64:448]
     high, wide = (round(edge / share) for edge in rgb.shape[:2])
     left = (wide - rgb.shape[1]) // 2
     around = ((0, high - rgb.shape[0]), (left, wide - rgb.shape[1] - left), (0, 0))
@@ -56,7 +57,7 @@ def stages(predictor: Predictor, data: bytes) -> tuple[float, dict[str, float]]:
         return result
 
     def one_round() -> float:
-        source = timed("open", lambda: imaging.open(data))
+        source = timed("open", lambda: open_picture(data))
         timed("decode", lambda: source.reduced(480))
         faces = timed("faces", lambda: predictor.detector.detect(source))
         for view in predictor.spec.views:

@@ -17,10 +17,11 @@ import cv2
 import numpy as np
 
 import pqa
-from pqa import imaging
-from pqa.data import camera, sets
-from pqa.data.camera import Pixels, Rng
+from pqa.data import sets
 from pqa.data.parts import Part
+from pqa.pixels.source import open_picture
+from pqa.simulator import camera
+from pqa.simulator.camera import Pixels, Rng
 from pqa.types import Score
 
 SIDE = 512
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     def some(part: Part, portrait: bool) -> list[Pixels]:
         paths = [row.path for row in rated if row.part == part and (row.condition == "portrait") == portrait]
         chosen = rng.permutation(len(paths))[: options.pictures]
-        return [imaging.open(paths[number]).reduced(2 * SIDE) for number in sorted(chosen)]
+        return [open_picture(paths[number]).reduced(2 * SIDE) for number in sorted(chosen)]
 
     portraits = some("report", True)
     names = list(camera.FAULTS)

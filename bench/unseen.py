@@ -1,8 +1,8 @@
 """Kinds of fault that no training ever uses: whether a model learned faults widely shows on them alone.
 
-Nothing below `training/` may import this module, and none of these kinds may enter `pqa.data.camera.FAULTS`: a kind that a
+Nothing below `training/` may import this module, and none of these kinds may enter `pqa.simulator.camera.FAULTS`: a kind that a
 model was taught says nothing about kinds that it was not. Kinds that are taught, or are close to one that is, do not belong
-here. As in `pqa.data.camera`, strength 0 gives the picture itself, severity rises with strength, lengths are shares of the
+here. As in `pqa.simulator.camera`, strength 0 gives the picture itself, severity rises with strength, lengths are shares of the
 picture's shorter side, and randomness (a place, an angle, a sign) does not depend on the strength.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dctn, idctn
 
-from pqa.data.camera import LUMA, Fault, Pixels, Plane, Rng, convolve, disc, to_bytes, to_code, to_light
+from pqa.simulator.camera import LUMA, Fault, Pixels, Plane, Rng, convolve, disc, to_bytes, to_code, to_light
 
 __all__ = ["UNSEEN"]
 

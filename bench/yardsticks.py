@@ -22,11 +22,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.data.labels import Labels, read_labels
 from pqa.errors import DataError, InputError, PqaError
-from pqa.mappings import MAPPINGS
-from pqa.metrics import Evaluation, evaluate
+from pqa.evaluation.mappings import MAPPINGS
+from pqa.evaluation.metrics import Evaluation, evaluate
+from pqa.pixels.source import open_picture
 
 SHORT_SIDE = 512
 
@@ -58,7 +58,7 @@ def measure(labels: Labels, folder: Path) -> tuple[npt.NDArray[np.float64], list
     lost = []
     for k, (name, scene) in enumerate(zip(labels.image, labels.scene, strict=True)):
         try:
-            pixels = imaging.open(_path(folder, name, scene)).reduced(SHORT_SIDE)
+            pixels = open_picture(_path(folder, name, scene)).reduced(SHORT_SIDE)
         except (InputError, DataError) as error:
             lost.append(f"{name}: {error}")
             continue

@@ -13,7 +13,7 @@ from export.onnx import Batch, Floats, export, torch_scores
 from export.proof import PORTRAITS, proof_views
 from pqa import __version__, nn
 from pqa.errors import ConfigurationError, MissingWeights, ModelError
-from pqa.runtime.detectors import load_detector
+from pqa.faces.detectors import load_detector
 from pqa.spec import ModelSpec
 
 __all__ = ["SPREAD", "configure", "perturb", "run", "untrained_spec"]

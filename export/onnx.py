@@ -20,7 +20,7 @@ from torch import nn
 
 from pqa.errors import ConfigurationError, ModelError
 from pqa.runtime.joint import open_set_head
-from pqa.runtime.session import open_session
+from pqa.session import open_session
 from pqa.spec import SETS_KEY, SPEC_KEY, ModelSpec, Parity
 
 __all__ = ["LARGEST", "TOLERANCE", "export", "forget_traces", "torch_scores"]

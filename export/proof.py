@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.data.assets import ASTRONAUT
-from pqa.data.camera import variants
 from pqa.errors import DataError, InputError
-from pqa.imaging import Source
-from pqa.runtime.detectors import load_detector
+from pqa.faces.detectors import load_detector
+from pqa.pixels.source import Source, open_picture
+from pqa.pixels.views import make_view
+from pqa.simulator.camera import variants
 from pqa.spec import ViewSpec
 from pqa.types import Face
-from pqa.views import make_view
 
 __all__ = ["PORTRAITS", "proof_views"]
 
@@ -44,11 +43,11 @@ def proof_views(
 
 
 def _faults(detector: str) -> list[tuple[Source, Face | None]]:
-    source = imaging.open(ASTRONAUT)
+    source = open_picture(ASTRONAUT)
     # One face for all: a fault that hides it must not change what is compared.
     main = next(iter(load_detector(detector).detect(source)), None)
     rgb = source.reduced(min(source.size))
-    return [(imaging.open(shot), main) for seed in (0, 1) for _, shot in variants(rgb, seed=seed)]
+    return [(open_picture(shot), main) for seed in (0, 1) for _, shot in variants(rgb, seed=seed)]
 
 
 def _portraits(folder: Path, name: str) -> list[tuple[Source, Face | None]]:
@@ -59,7 +58,7 @@ def _portraits(folder: Path, name: str) -> list[tuple[Source, Face | None]]:
     unreadable = faceless = 0
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            source = imaging.open(path)
+            source = open_picture(path)
             faces = detector.detect(source)
         except InputError:
             unreadable += 1

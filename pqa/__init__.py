@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pqa.errors import PqaError
-    from pqa.imaging import Limits
+    from pqa.pixels.source import Limits
     from pqa.runtime.assess import Assessor, load
     from pqa.types import Face, Group, Image, RankedScore, Ranking, Score, Unscored
 
@@ -37,7 +37,7 @@ _HOMES = {
     "Face": "pqa.types",
     "Group": "pqa.types",
     "Image": "pqa.types",
-    "Limits": "pqa.imaging",
+    "Limits": "pqa.pixels.source",
     "PqaError": "pqa.errors",
     "RankedScore": "pqa.types",
     "Ranking": "pqa.types",

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pqa.errors import ConfigurationError
-from pqa.typed import typed
+from pqa.structured import structured
 
 __all__ = ["SETS_KEY", "SPEC_KEY", "Calibration", "CropRule", "ModelSpec", "Parity", "ViewSpec"]
 
@@ -58,7 +58,7 @@ class CropRule:
 
 @dataclass(frozen=True, slots=True)
 class ViewSpec:
-    """One input of the graph. `kind` is a row of `pqa.views.VIEWS`.
+    """One input of the graph. `kind` is a row of `pqa.pixels.views.VIEWS`.
 
     `size` is (height, width) of a picture view, (length,) of a vector view. `crops` > 1: that many crops a picture.
     `short_side` is the reduction of the picture before cropping (0: the view's own rule). `mean` and `std` apply to
@@ -162,4 +162,4 @@ class ModelSpec:
             raw = json.loads(text)
         except ValueError as error:
             raise ConfigurationError(f"the model's spec is not JSON: {error}") from error
-        return typed(cls, raw, "spec")
+        return structured(cls, raw, "spec")

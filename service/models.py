@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pqa
-from pqa import imaging
 from pqa.errors import unknown_key
-from pqa.runtime.detectors import Detector, load_detector
+from pqa.faces.detectors import Detector, load_detector
+from pqa.pixels.source import Limits
 from pqa.runtime.predictor import Predictor
 from pqa.runtime.store import Entry, Model, ModelStore
 from pqa.spec import Calibration
@@ -86,7 +86,7 @@ class LoadedModels:
         Raises a PqaError for one that cannot be served.
         """
         store = ModelStore(settings.folders, provider=settings.provider)
-        limits = imaging.Limits(
+        limits = Limits(
             max_bytes=settings.max_file_bytes,
             max_pixels=int(settings.max_megapixels * 1_000_000),
             max_memory=int(settings.max_decode_mib * MIB),

@@ -18,8 +18,8 @@ from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any
 
 from pqa.errors import InputError, ModelError
-from pqa.imaging import Source
-from pqa.runtime.detectors import Detector
+from pqa.faces.detectors import Detector
+from pqa.pixels.source import Source
 from pqa.runtime.predictor import Prediction, Predictor, Prepared
 from pqa.types import Face
 from service.cache import PredictionCache

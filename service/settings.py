@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from pqa.errors import ConfigurationError, unknown_key
-from pqa.runtime.session import PROVIDERS, available_cpus
-from pqa.typed import typed
+from pqa.session import PROVIDERS, available_cpus
+from pqa.structured import structured
 
 __all__ = ["MIB", "PREFIX", "Settings", "table"]
 
@@ -181,7 +181,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         # Without what it says: it may quote a key.
         raise ConfigurationError(f"{path}: expected TOML, one setting a line: max_images = 100") from error
-    settings = typed(Settings, raw, str(path))
+    settings = structured(Settings, raw, str(path))
     return {name: getattr(settings, name) for name in raw}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from fastapi import Request
 
 from pqa.errors import PqaError
-from pqa.runtime.detectors import Detector
+from pqa.faces.detectors import Detector
 from service.access import Clients, Keys
 from service.intake import check_queue
 from service.limits import UploadMemory

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from pqa.data import camera
+from pqa.simulator import camera
 from pqa.spec import SPEC_KEY, Calibration, CropRule, ModelSpec, ViewSpec
 
 ASSETS = Path(__file__).parent.parent / "pqa" / "data" / "assets"

@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pqa import imaging
 from pqa.data.assets import ASTRONAUT
+from pqa.pixels.source import open_picture
 
 SIDE = 112
 
@@ -21,7 +21,7 @@ def write_portraits(folder: Path, *, scenes: int = 6, shots: int = 6, seed: int 
     of the original; one rating of `detail` is missing.
     """
     rng = np.random.default_rng(seed)
-    whole = imaging.open(ASTRONAUT).region((90.0, 0.0, 350.0, 260.0), 2 * SIDE)
+    whole = open_picture(ASTRONAUT).region((90.0, 0.0, 350.0, 260.0), 2 * SIDE)
     rows = []
     for scene in range(scenes):
         gain, offset = rng.uniform(0.5, 2.0), rng.uniform(-2.0, 2.0)

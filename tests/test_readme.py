@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench import models as bench_models
-from pqa import imaging
 from pqa.cli import data, simulate
 from pqa.cli.main import main
 from pqa.data import published
 from pqa.data.assets import ASTRONAUT
-from pqa.data.camera import variants
+from pqa.pixels.source import open_picture
+from pqa.simulator.camera import variants
 from training import command as train
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ def photos(tmp_path, monkeypatch):
     """a.jpg, b.jpg, c.jpg here and in `photos` and `unsorted`, as README's commands expect them."""
     from PIL import Image
 
-    shots = variants(imaging.open(ASTRONAUT).reduced(256))
+    shots = variants(open_picture(ASTRONAUT).reduced(256))
     for folder in (tmp_path, tmp_path / "photos", tmp_path / "unsorted"):
         folder.mkdir(exist_ok=True)
         for name, (_, rgb) in zip("abc", (shots[0], shots[2], shots[6]), strict=True):

@@ -9,17 +9,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from serving import serving
-from test_imaging import STORED
 
 import pqa
-from pqa import imaging
 from pqa.cli.main import main
 from pqa.data.assets import ASTRONAUT
-from pqa.data.camera import variants
+from pqa.pixels.source import open_picture
 from pqa.runtime.predictor import Predictor
 from pqa.runtime.store import SHIPPED, ModelStore
+from pqa.simulator.camera import variants
 from service.settings import Settings
+from tests.pixels.test_source import STORED
+from tests.serving import serving
 
 # Printed by the shipped file itself when it was made, through `pqa score` on one x86-64 processor with ONNX Runtime 1.31;
 # other processors sum in another order.
@@ -41,7 +41,7 @@ def assessor():
 
 @pytest.fixture(scope="module")
 def shots():
-    return dict(variants(imaging.open(ASTRONAUT).reduced(512)))
+    return dict(variants(open_picture(ASTRONAUT).reduced(512)))
 
 
 def test_file_and_card():
@@ -127,7 +127,7 @@ def test_order_and_company_change_no_score(assessor, shots):
 
 
 def test_further_faces_have_a_quality_and_change_no_score(assessor):
-    portrait = imaging.open(ASTRONAUT).reduced(512)
+    portrait = open_picture(ASTRONAUT).reduced(512)
     dim = (portrait * 0.35).astype(np.uint8)
     group = np.concatenate([portrait, dim, portrait[:, ::-1]], axis=1)
     (alone,), (both,) = (one.score([group]) for one in (assessor, pqa.load(faces=2)))

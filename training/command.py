@@ -11,8 +11,8 @@ import pqa
 from pqa.cli.text import plain
 from pqa.data.sets import SETS, read
 from pqa.errors import ConfigurationError, unknown_key
-from pqa.runtime.detectors import DETECTORS
-from pqa.runtime.session import available_cpus
+from pqa.faces.detectors import DETECTORS
+from pqa.session import available_cpus
 from training.adapt import LEAST, adapt, rows_of
 from training.checkpoints import Stopped, stoppable
 from training.default import command as default

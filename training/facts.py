@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.cli.table import progress
 from pqa.data.sets import LIMITS
 from pqa.errors import InputError
-from pqa.runtime.detectors import load_detector
+from pqa.faces.detectors import load_detector
+from pqa.pixels.source import open_picture
+from pqa.pixels.views import view_row
 from pqa.spec import ViewSpec
 from pqa.types import Face
-from pqa.views import view_row
 
 __all__ = ["Facts", "find_facts"]
 
@@ -101,7 +101,7 @@ def _look(path: Path, vectors: tuple[ViewSpec, ...], detector: str) -> dict[str,
         _detectors[detector] = load_detector(detector)
     entry: dict[str, Any] = {"file": _mark(path), "face": None, "vectors": {}, "problem": ""}
     try:
-        source = imaging.open(path, LIMITS)
+        source = open_picture(path, LIMITS)
         faces = _detectors[detector].detect(source)
         face = faces[0] if faces else None
         entry["face"] = asdict(face) if face else None

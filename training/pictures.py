@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pqa import imaging
 from pqa.data.rated import Rated
 from pqa.data.sets import LIMITS
-from pqa.imaging import Source
+from pqa.pixels.source import Source, open_picture
+from pqa.pixels.views import normalise, view_row
 from pqa.spec import ViewSpec
 from pqa.types import Face
-from pqa.views import normalise, view_row
 from training.facts import Facts
 from training.recipe import Augment
 from training.samplers import BatchSampler
@@ -128,7 +127,7 @@ class Portraits(Dataset[Item]):
 
     def _cut(self, index: int, draw: Rng | None) -> list[np.ndarray]:
         facts = self._facts[index]
-        source, face = imaging.open(self.rows[index].path, LIMITS), facts.face
+        source, face = open_picture(self.rows[index].path, LIMITS), facts.face
         if draw is not None:
             source, face = _moved(source, face, self._augment, draw)
         places = draw if self._augment.draw else None
@@ -158,7 +157,7 @@ def _turned(source: Source, face: Face | None, degrees: float) -> tuple[Source, 
         old = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
         dx, dy = matrix @ np.append(old, 1.0) - old
         face = replace(face, box=(x1 + dx, y1 + dy, x2 + dx, y2 + dy))
-    return imaging.open(np.asarray(turned, np.uint8)), face
+    return open_picture(np.asarray(turned, np.uint8)), face
 
 
 def _cropped(source: Source, face: Face | None, share: float, draw: Rng) -> tuple[Source, Face | None]:
@@ -166,7 +165,7 @@ def _cropped(source: Source, face: Face | None, share: float, draw: Rng) -> tupl
     width, height = source.size
     wide, high = max(1, round(width * share)), max(1, round(height * share))
     left, top = int(draw.integers(width - wide + 1)), int(draw.integers(height - high + 1))
-    cropped = imaging.open(source.region((left, top, left + wide, top + high)))
+    cropped = open_picture(source.region((left, top, left + wide, top + high)))
     if face is not None:
         x1, y1, x2, y2 = (edge - shift for edge, shift in zip(face.box, (left, top, left, top), strict=True))
         inside = 0 <= (x1 + x2) / 2 < wide and 0 <= (y1 + y2) / 2 < high

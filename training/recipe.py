@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pqa.errors import ConfigurationError, unknown_key
-from pqa.typed import typed
+from pqa.structured import structured
 
 __all__ = [
     "Augment",
@@ -168,7 +168,7 @@ def from_json(text: str) -> Recipe:
         raw = json.loads(text)
     except ValueError as error:
         raise ConfigurationError(f"a recipe is JSON: {error}") from error
-    return typed(Recipe, raw, "recipe")
+    return structured(Recipe, raw, "recipe")
 
 
 def changed(recipe: Recipe, assignments: list[str]) -> Recipe:
@@ -191,7 +191,7 @@ def changed(recipe: Recipe, assignments: list[str]) -> Recipe:
         if last not in place and not open_ended:
             raise unknown_key(last, place, "recipe key")
         place[last] = _value(text)
-    return typed(Recipe, raw, "recipe")
+    return structured(Recipe, raw, "recipe")
 
 
 def _step(place: Any, key: str, path: str) -> Any:

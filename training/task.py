@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from pqa.data.rated import Rated
 from pqa.errors import ConfigurationError
-from pqa.metrics import evaluate
+from pqa.evaluation.metrics import evaluate
 from pqa.nn.losses import check_loss, enough, loss_of
 from training.aspects import Aspects
 from training.average import Averaged, weights_of

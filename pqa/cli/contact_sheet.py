@@ -12,10 +12,9 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from pqa import imaging
 from pqa.cli.words import flag_words, percent, plain, reason_words, score_words
 from pqa.errors import InputError
-from pqa.imaging import DEFAULT_LIMITS, Limits
+from pqa.pixels.source import DEFAULT_LIMITS, Limits, open_picture
 from pqa.types import Face, Group, Image, RankedScore, Ranking, Unscored
 
 __all__ = ["MAX_HEAT", "html", "thumbnail", "write"]
@@ -41,7 +40,7 @@ def write(path: Path, ranking: Ranking, images: Iterable[Image], limits: Limits 
 def thumbnail(image: Image, limits: Limits = DEFAULT_LIMITS) -> str:
     """The picture as a small JPEG in a data: URI; empty where it can no longer be read."""
     try:
-        pixels = imaging.open(image.source, limits).reduced(SHORT_SIDE)
+        pixels = open_picture(image.source, limits).reduced(SHORT_SIDE)
     except InputError:
         return ""
     small = Pillow.fromarray(pixels)

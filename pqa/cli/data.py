@@ -19,8 +19,8 @@ from pqa.data.check import Checked, check
 from pqa.data.faces import copy_faces
 from pqa.data.sets import SETS
 from pqa.data.tables import some
-from pqa.runtime.detectors import DETECTORS, load_detector
-from pqa.runtime.session import available_cpus
+from pqa.faces.detectors import DETECTORS, load_detector
+from pqa.session import available_cpus
 
 __all__ = ["configure", "run"]
 

@@ -20,15 +20,15 @@ from typing import Any
 from PIL import Image as Pillow
 from rich.console import Console
 
-from pqa import imaging
 from pqa.cli import contact_sheet
 from pqa.cli.main import EXIT_OK, EXIT_PARTIAL
 from pqa.cli.table import print_ranking, progress
 from pqa.cli.text import plain
-from pqa.data import camera
 from pqa.data.assets import ASTRONAUT
 from pqa.errors import ModelError, PqaError
+from pqa.pixels.source import open_picture
 from pqa.runtime.assess import load
+from pqa.simulator import camera
 from pqa.types import Image, Ranking
 
 __all__ = ["configure", "run"]
@@ -74,7 +74,7 @@ def _portraits(folder: Path) -> list[Image]:
     """Write the variants as files, so that they can be looked at and sent."""
     target = folder / "portraits"
     target.mkdir(parents=True, exist_ok=True)
-    portrait = imaging.open(ASTRONAUT.read_bytes())
+    portrait = open_picture(ASTRONAUT.read_bytes())
     rgb = portrait.reduced(min(portrait.size))
     images = []
     for name, pixels in camera.variants(rgb):

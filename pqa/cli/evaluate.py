@@ -16,8 +16,8 @@ from pqa.cli.text import plain
 from pqa.data.labels import Labels, read_labels, take_split
 from pqa.data.predictions import Predictions, read_predictions
 from pqa.errors import ConfigurationError
-from pqa.mappings import MAPPINGS
-from pqa.metrics import METRICS
+from pqa.evaluation.mappings import MAPPINGS
+from pqa.evaluation.metrics import METRICS
 from pqa.report.html import html_report
 from pqa.report.study import Settings, ceilings_of, study
 from pqa.report.tables import add_to_leaderboard, csv_table, document, latex_table

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from pqa.cli.text import plain
 from pqa.data.labels import Labels
-from pqa.labelnoise import Ceiling
-from pqa.metrics import METRICS
+from pqa.evaluation.bootstrap import Interval
+from pqa.evaluation.labelnoise import Ceiling
+from pqa.evaluation.metrics import METRICS
+from pqa.evaluation.significance import wins
 from pqa.report.markup import chance, number
 from pqa.report.study import Model, Study
-from pqa.significance import wins
 from pqa.types import Warn
-from pqa.uncertainty import Interval
 
 __all__ = ["print_ceilings", "print_study"]
 

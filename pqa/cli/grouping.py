@@ -14,10 +14,9 @@ import numpy.typing as npt
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from pqa import imaging
 from pqa.data.duplicates import SIDE, thumbnail
 from pqa.errors import InputError
-from pqa.imaging import Limits
+from pqa.pixels.source import DEFAULT_LIMITS, Limits, open_picture
 from pqa.types import Image
 
 __all__ = ["LIMITS_BY_GAP", "LIMIT_BY_LOOK", "auto_group"]
@@ -46,7 +45,7 @@ class _Shot:
 def auto_group(
     images: Sequence[Image],
     *,
-    limits: Limits = imaging.DEFAULT_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     workers: int = 1,
     on_done: Callable[[], None] | None = None,
 ) -> list[Image]:
@@ -77,7 +76,7 @@ def auto_group(
 
 def _look_at(image: Image, limits: Limits) -> _Shot | None:
     try:
-        source = imaging.open(image.source, limits)
+        source = open_picture(image.source, limits)
         # Too small to be cut into the blocks of a thumbnail: such a picture resembles nothing.
         large = min(source.size) >= SIDE
         look = thumbnail(source) if large else np.zeros(SIDE * SIDE * 3, np.float32)

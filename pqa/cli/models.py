@@ -14,8 +14,8 @@ from rich.text import Text
 
 from pqa.cli.main import EXIT_OK
 from pqa.errors import ModelNotFound
-from pqa.runtime.session import PROVIDERS
 from pqa.runtime.store import DEFAULT_MODEL, Entry, Model, ModelStore
+from pqa.session import PROVIDERS
 from pqa.weights import VARIABLE, WEIGHTS, Weight, locate
 
 __all__ = ["configure", "run"]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqa.cli.inputs import Inputs, collect
-from pqa.imaging import DEFAULT_LIMITS, Limits
+from pqa.pixels.source import DEFAULT_LIMITS, Limits
 from pqa.runtime.assess import SCENE_MODES, Assessor, load
-from pqa.runtime.session import PROVIDERS
+from pqa.session import PROVIDERS
 
 if TYPE_CHECKING:
     from pqa.client import Client

@@ -18,7 +18,7 @@ from pqa.cli.outputs import check_out, copy_top, write_answer
 from pqa.cli.table import print_ranking, progress
 from pqa.cli.xmp import write_sidecars
 from pqa.errors import ConfigurationError
-from pqa.runtime.session import available_cpus
+from pqa.session import available_cpus
 from pqa.types import Ranking
 
 __all__ = ["configure", "run"]

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from pqa.data.judgements import JudgementTable, read_conditions, read_judgements
 from pqa.errors import DataError
-from pqa.observers import ObserverReport, exclude, screen
-from pqa.sampling import next_pairs
-from pqa.scaling import LINKS, Judgements, Scaling, scale
+from pqa.judging.judgements import JudgementTable, read_conditions, read_judgements
+from pqa.judging.observers import ObserverReport, exclude, screen
+from pqa.judging.sampling import next_pairs
+from pqa.judging.scaling import LINKS, Judgements, Scaling, scale
 
 __all__ = ["configure", "run"]
 

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.cli.inputs import collect
 from pqa.cli.main import EXIT_OK, EXIT_PARTIAL
 from pqa.cli.options import positive
 from pqa.cli.table import progress
 from pqa.cli.text import plain
 from pqa.data.duplicates import THRESHOLD, thumbnail
-from pqa.data.psychometrics import ATTRIBUTES
-from pqa.data.release import write_release
-from pqa.data.simulator import PRESETS, Portrait, SceneResult, Settings, held_out_devices, simulate
 from pqa.data.tables import some
 from pqa.errors import ConfigurationError, DataError, InputError
-from pqa.metrics import srcc
-from pqa.runtime.detectors import Detector, load_detector
+from pqa.evaluation.metrics import srcc
+from pqa.faces.detectors import Detector, load_detector
+from pqa.pixels.source import open_picture
+from pqa.simulator.dataset import PRESETS, Portrait, SceneResult, Settings, held_out_devices, simulate
+from pqa.simulator.psychometrics import ATTRIBUTES
+from pqa.simulator.release import write_release
 from pqa.types import Image
 
 __all__ = ["configure", "run"]
@@ -121,7 +121,7 @@ def _portraits(images: Sequence[Image], settings: Settings) -> tuple[list[Portra
 
 
 def _portrait(path: Path, detector: Detector, seen: list[npt.NDArray[np.float32]]) -> Portrait | None:
-    source = imaging.open(path)
+    source = open_picture(path)
     small = thumbnail(source)
     if any(float(small @ other) >= THRESHOLD for other in seen):
         return None

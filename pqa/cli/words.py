@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pqa.cli.text import plain
-from pqa.measures import REASONS
+from pqa.pixels.measures import REASONS
 from pqa.types import Reason, Score
 
 __all__ = ["flag_words", "percent", "plain", "reason_words", "score_words"]

@@ -19,7 +19,7 @@ from pqa.client.pieces import Pieces, packed, read
 from pqa.client.steps import Call, Retry, Steps, answered
 from pqa.errors import ConfigurationError, ServiceError, Status
 from pqa.runtime.assess import named
-from pqa.typed import typed
+from pqa.structured import structured
 from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unscored
 
 __all__ = ["Request"]
@@ -187,6 +187,6 @@ def _with_devices(group: Group, devices: dict[str, str | None]) -> Group:
 
 def _read(kind: type[T], raw: Any) -> T:
     try:
-        return typed(kind, raw, "answer")
+        return structured(kind, raw, "answer")
     except ConfigurationError as error:
         raise ServiceError(f"the service answers in another form than this version reads: {error}") from error

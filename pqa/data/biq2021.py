@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.data.duplicates import SIDE, duplicate_groups, thumbnail
 from pqa.data.labels import Split
 from pqa.data.parts import parts
 from pqa.data.rated import Rated, RatedSet
 from pqa.data.tables import read_table, some
 from pqa.errors import DataError, InputError
+from pqa.pixels.source import open_picture
 
 __all__ = ["FILE", "SUBSETS", "Row", "is_released", "mentions", "rated_set", "read"]
 
@@ -102,7 +102,7 @@ def _bursts(paths: Sequence[Path]) -> list[int]:
 def _look(path: Path) -> npt.NDArray[np.float32]:
     """A thumbnail; of a picture that cannot be decoded one that resembles nothing."""
     try:
-        return thumbnail(imaging.open(path))
+        return thumbnail(open_picture(path))
     except InputError:
         return np.zeros(3 * SIDE**2, np.float32)
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.data.duplicates import duplicate_groups, thumbnail
 from pqa.data.rated import Rated, RatedSet
 from pqa.data.reading import Pictures
 from pqa.data.sets import LIMITS, known_as, read_all
 from pqa.data.tables import some
 from pqa.errors import DataError, InputError
+from pqa.pixels.source import open_picture
 from pqa.types import Warn
 
 __all__ = ["Checked", "Finding", "check", "leakage"]
@@ -97,7 +97,7 @@ def check(
 
     def look(path: Path) -> _Look:
         try:
-            source = imaging.open(path, LIMITS)
+            source = open_picture(path, LIMITS)
             return _Look(path, files[path], sha256=source.sha256, thumbnail=thumbnail(source) if deep else None)
         except InputError as error:
             return _Look(path, files[path], error=str(error))

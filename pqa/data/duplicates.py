@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pqa.imaging import Source
+from pqa.pixels.source import Source
 
 __all__ = ["SIDE", "duplicate_groups", "thumbnail"]
 

@@ -19,18 +19,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pqa import imaging
 from pqa.data.reading import Pictures
 from pqa.data.sets import LIMITS
 from pqa.data.tables import some
 from pqa.errors import DataError, InputError
+from pqa.pixels.source import Source, open_picture
 from pqa.types import Face
 
 __all__ = ["Copied", "copy_faces", "face_only"]
 
 LABELS = frozenset({".csv", ".mat", ".txt"})
 
-Detect = Callable[[imaging.Source], tuple[Face, ...]]
+Detect = Callable[[Source], tuple[Face, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def copy_faces(
 
 
 def _write(path: Path, target: Path, detect: Detect) -> bool:
-    source = imaging.open(path, LIMITS)
+    source = open_picture(path, LIMITS)
     faces = detect(source)
     if not faces:
         return False

@@ -15,7 +15,7 @@ from pqa.data.rated import RatedSet
 from pqa.data.reading import find_file
 from pqa.data.tables import some
 from pqa.errors import DataError, unknown_key
-from pqa.imaging import Limits
+from pqa.pixels.source import Limits
 from pqa.types import Warn
 
 __all__ = ["LIMITS", "SETS", "SetRow", "known_as", "read", "read_all", "spelling"]

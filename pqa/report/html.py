@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pqa.mappings import fit
-from pqa.metrics import METRICS, by_scene
+from pqa.evaluation.mappings import fit
+from pqa.evaluation.metrics import METRICS, by_scene
+from pqa.evaluation.significance import Comparison, wins
 from pqa.report import svg
 from pqa.report.markup import Raw, chance, details, interval, keys, number, section, table
 from pqa.report.outliers import outliers
 from pqa.report.study import Model, Study
-from pqa.significance import Comparison, wins
 
 __all__ = ["Curve", "html_report"]
 

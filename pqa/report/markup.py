@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from pqa.uncertainty import Interval
+from pqa.evaluation.bootstrap import Interval
 
 __all__ = ["Raw", "cell", "chance", "details", "interval", "keys", "number", "section", "table"]
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pqa import imaging
 from pqa.errors import InputError
-from pqa.mappings import fit
-from pqa.metrics import by_scene
+from pqa.evaluation.mappings import fit
+from pqa.evaluation.metrics import by_scene
+from pqa.pixels.source import open_picture
 from pqa.report.markup import section
 from pqa.report.study import Model, Study
 
@@ -41,7 +41,7 @@ def residuals(model: Model, labels: Array, scenes: tuple[str, ...]) -> Array:
 def thumbnail(path: Path) -> str | None:
     """A data address of the reduced picture, None where it cannot be opened."""
     try:
-        pixels = imaging.open(path).reduced(SIDE)
+        pixels = open_picture(path).reduced(SIDE)
     except InputError:
         return None
     buffer = io.BytesIO()

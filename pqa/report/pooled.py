@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pqa import p1401
-from pqa.metrics import Evaluation, by_scene
-from pqa.significance import Verdict, adjust
+from pqa.evaluation import p1401
+from pqa.evaluation.metrics import Evaluation, by_scene
+from pqa.evaluation.significance import Verdict, adjust
 
 __all__ = ["Pooled", "PooledTest", "mapped_scores", "pooled", "pooled_tests"]
 

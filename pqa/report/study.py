@@ -10,18 +10,18 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pqa import calibration as cal
 from pqa.data.labels import Labels
 from pqa.data.predictions import Predictions, common
 from pqa.data.tables import some
 from pqa.errors import DataError, unknown_key
-from pqa.labelnoise import Ceiling, Noise, label_noise, noise_ceiling
-from pqa.metrics import Evaluation, MainScore, main_score
+from pqa.evaluation import decisions as cal
+from pqa.evaluation.bootstrap import Interval, Replicates, Resample, bootstrap, replicates, scene_intervals
+from pqa.evaluation.labelnoise import Ceiling, Noise, label_noise, noise_ceiling
+from pqa.evaluation.metrics import Evaluation, MainScore, main_score
+from pqa.evaluation.significance import Comparison, compare
+from pqa.evaluation.slices import DeviceLevel, Slice, devices, slices
 from pqa.report.pooled import Pooled, PooledTest, pooled, pooled_tests
-from pqa.significance import Comparison, compare
-from pqa.slices import DeviceLevel, Slice, devices, slices
 from pqa.types import Warn
-from pqa.uncertainty import Interval, Replicates, Resample, bootstrap, replicates, scene_intervals
 
 __all__ = ["Model", "Settings", "Study", "ceilings_of", "study"]
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from pqa.data.tables import read_table
 from pqa.errors import DataError
-from pqa.metrics import METRICS
+from pqa.evaluation.metrics import METRICS
+from pqa.evaluation.significance import wins
 from pqa.report.study import Model, Study
-from pqa.significance import wins
 
 __all__ = ["SCHEMA_VERSION", "add_to_leaderboard", "csv_table", "document", "latex_table"]
 

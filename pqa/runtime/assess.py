@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pqa import imaging, ranking
+from pqa import ranking
 from pqa.errors import ConfigurationError, InputError, ModelError, unknown_key
+from pqa.pixels.source import DEFAULT_LIMITS, Limits
 from pqa.runtime.joint import MAX_SET
 from pqa.runtime.predictor import Prediction, Predictor
-from pqa.runtime.session import available_cpus
 from pqa.runtime.store import ModelStore
+from pqa.session import available_cpus
 from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unscored, Warn
 
 __all__ = ["SCENE_MODES", "Assessor", "Outcome", "answer", "check_request", "load", "named", "score_rows"]
@@ -203,7 +204,7 @@ def load(
     allow_untrained: bool = False,
     provider: str = "cpu",
     workers: int | None = None,
-    limits: imaging.Limits = imaging.DEFAULT_LIMITS,
+    limits: Limits = DEFAULT_LIMITS,
     models_dirs: Sequence[Path] | None = None,
     faces: int = 1,
 ) -> Assessor:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqa.errors import ModelError
-from pqa.runtime.session import open_session
+from pqa.session import open_session
 from pqa.spec import SETS_KEY
 
 __all__ = ["MAX_SET", "SetHead", "open_set_head"]

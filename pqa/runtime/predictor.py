@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging, measures
 from pqa.errors import ConfigurationError, ModelError
-from pqa.runtime.detectors import Detector, load_detector
+from pqa.faces.detectors import Detector, load_detector
+from pqa.pixels import measures
+from pqa.pixels.source import DEFAULT_LIMITS, Limits, open_picture
+from pqa.pixels.views import make_view, view_row
 from pqa.runtime.store import Model
 from pqa.types import Estimate, Face, Image, ImageSource, Reason, Score
-from pqa.views import make_view, view_row
 
 __all__ = ["Facts", "Prediction", "Predictor", "Prepared"]
 
@@ -82,7 +83,7 @@ class Predictor:
         self,
         model: Model,
         *,
-        limits: imaging.Limits = imaging.DEFAULT_LIMITS,
+        limits: Limits = DEFAULT_LIMITS,
         detector: Detector | None = None,
         faces: int = 1,
     ) -> None:
@@ -95,7 +96,7 @@ class Predictor:
 
     def prepare(self, source: ImageSource) -> Prepared:
         """Decode, find faces, cut views, measure. Raises an InputError that says what is wrong with the picture."""
-        picture = imaging.open(source, self.limits)
+        picture = open_picture(source, self.limits)
         faces = self.detector.detect(picture)
         main = faces[0] if faces else None
         views = {view.name: make_view(picture, main, view) for view in self.spec.views}

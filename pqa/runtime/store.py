@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from pqa.errors import ConfigurationError, ModelError, ModelNotFound, PqaError, UntrainedModel, unknown_key
-from pqa.runtime.detectors import DETECTORS
+from pqa.faces.detectors import DETECTORS
+from pqa.pixels.views import view_row
 from pqa.runtime.joint import SetHead, open_set_head
-from pqa.runtime.session import open_session
+from pqa.session import open_session
 from pqa.spec import SPEC_KEY, ModelSpec, ViewSpec
 from pqa.types import ModelInfo, Scale
-from pqa.views import view_row
 
 __all__ = ["DEFAULT_MODEL", "SHIPPED", "Entry", "Model", "ModelStore", "load_model"]
 

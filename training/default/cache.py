@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pqa import imaging
 from pqa.data.duplicates import duplicate_groups, thumbnail
 from pqa.data.parts import Part, parts
 from pqa.errors import DataError
-from pqa.runtime.detectors import load_detector
+from pqa.faces.detectors import load_detector
+from pqa.pixels.source import open_picture
+from pqa.pixels.views import view_row
 from pqa.spec import ViewSpec
 from pqa.types import Face
-from pqa.views import view_row
 from training.default.versions import FALLS, Plan, Version, versions
 
 __all__ = ["Cache", "Item", "Sample", "build"]
@@ -102,13 +102,13 @@ def _cut(job: tuple[Item, Plan, int, tuple[ViewSpec, ...]]) -> tuple[list[dict[s
     cv2.setNumThreads(1)
     _detector = _detector or load_detector("mtcnn")
     item, plan, seed, views = job
-    rgb = imaging.open(item.path).reduced(WORKING_SIDE)
-    faces: tuple[Face, ...] = tuple(_detector.detect(imaging.open(rgb))) if item.portrait else ()
+    rgb = open_picture(item.path).reduced(WORKING_SIDE)
+    faces: tuple[Face, ...] = tuple(_detector.detect(open_picture(rgb))) if item.portrait else ()
     rows: list[dict[str, Any]] = []
     arrays: dict[str, list[Any]] = {view.name: [] for view in views}
     untouched = Version("", -1, 0.0, WHOLE, rgb, faces)
     for version in (untouched, *versions(rgb, faces, plan, _generator(item.path.name, seed))):
-        picture, found = imaging.open(version.pixels), version.faces
+        picture, found = open_picture(version.pixels), version.faces
         if found and min(version.keep) <= AGAIN:
             found = tuple(_detector.detect(picture))
         main = found[0] if found else None
@@ -135,7 +135,7 @@ def _key(items: Sequence[Item], views: tuple[ViewSpec, ...], plans: Callable[[It
 
 
 def _thumbnail(path: Path) -> npt.NDArray[np.float32]:
-    return thumbnail(imaging.open(path))
+    return thumbnail(open_picture(path))
 
 
 def build(

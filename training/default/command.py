@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from pqa.data import biq2021
 from pqa.errors import ConfigurationError
-from pqa.runtime.session import available_cpus
+from pqa.session import available_cpus
 from training.default.cache import Item, build
 from training.default.fit import Origin, build_model, fit
 from training.default.recipe import BFLOAT16, RECIPE

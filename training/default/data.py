@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from pqa.data.parts import Part
+from pqa.pixels.views import normalise, view_row
 from pqa.spec import ViewSpec
-from pqa.views import normalise, view_row
 from training.default.cache import Cache
 
 __all__ = ["SOUND", "PlainDataset", "VersionDataset", "view_tensors"]

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 import pqa
-from pqa import imaging, nss
-from pqa.calibration import calibration, chance_ece, pairs, win_probability
 from pqa.data import biq2021
 from pqa.data.parts import Part
-from pqa.metrics import krcc, mae, plcc, rmse, srcc
+from pqa.evaluation.decisions import calibration, chance_ece, pairs, win_probability
+from pqa.evaluation.metrics import krcc, mae, plcc, rmse, srcc
+from pqa.pixels.source import open_picture
 from pqa.types import Score
 from training.default.cache import Cache, Sample
 from training.default.data import SOUND, view_tensors
@@ -118,10 +118,10 @@ def baselines(judged: Judged) -> Iterator[str]:
     rows = [row for row in _of_part(judged.cache, "report") if judged.cache.samples[row].portrait]
     statistics = np.asarray(judged.cache.views["statistics"], np.float64)[rows]
     portraits = [path for path, shown in zip(judged.paths, judged.portrait, strict=True) if shown]
-    luminance = np.array([imaging.open(path).reduced(64).mean() / 255.0 for path in portraits])
+    luminance = np.array([open_picture(path).reduced(64).mean() / 255.0 for path in portraits])
     mos = judged.mos[judged.portrait]
     yield f"| baseline {HEAD}"
-    sharpness = statistics[:, nss.NAMES.index("laplacian.1.energy")]
+    sharpness = statistics[:, statistics.NAMES.index("laplacian.1.energy")]
     yield _line("energy of the Laplacian (log)", sharpness, mos, on_scale=False)
     yield _line("mean luminance", luminance, mos, on_scale=False)
     yield _line("ridge regression on natural-scene statistics", _ridge(judged.cache, rows), mos)

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 
 from export import checkpoint
 from export.onnx import export
-from pqa import __version__, nn, nss
+from pqa import __version__, nn
+from pqa.pixels import statistics
 from pqa.spec import ModelSpec, ViewSpec
 from training.calibrate import calibrate, within
 from training.default.cache import Cache
@@ -35,14 +36,14 @@ __all__ = ["Origin", "build_model", "fit", "predict"]
 
 PROOF_PICTURES = 32
 WORDS = 100
-LAB = [nss.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
+LAB = [statistics.NAMES.index(f"colour.2.{channel}") for channel in "lab"]
 
 
 def build_model(recipe: SceneGateRecipe, anchors: int = 0) -> torch.nn.Module:
     """The untrained model of a recipe, with room for so many rated examples."""
     torch.manual_seed(recipe.seed)
     sizes = {"anchors": anchors, "trees": TREES, "leaves": LEAVES, "words": WORDS, "fault_trees": FAULT_TREES}
-    return nn.build(recipe.model, recipe.size, statistics=len(nss.NAMES), **(sizes if anchors else {}))
+    return nn.build(recipe.model, recipe.size, statistics=len(statistics.NAMES), **(sizes if anchors else {}))
 
 
 def predict(model: torch.nn.Module, cache: Cache, rows: list[int]) -> dict[str, npt.NDArray[np.float32]]:

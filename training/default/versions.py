@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pqa import imaging
-from pqa.data import camera, subject
+from pqa.pixels.source import open_picture
+from pqa.simulator import camera, subject
 from pqa.types import Face
 
 __all__ = ["FALLS", "Plan", "Version", "versions"]
@@ -130,7 +130,7 @@ def _sometimes(start: _Start, rng: Rng) -> _Start:
 
 def _reduced(start: _Start, rng: Rng) -> _Start:
     short = min(start.pixels.shape[:2])
-    pixels = imaging.open(start.pixels).reduced(max(1, round(short * rng.uniform(*REDUCED))))
+    pixels = open_picture(start.pixels).reduced(max(1, round(short * rng.uniform(*REDUCED))))
     factor = pixels.shape[1] / start.pixels.shape[1]
     return _Start(pixels, tuple(_scaled(face, factor) for face in start.faces))
 
@@ -148,4 +148,4 @@ def _filed(rgb: Pixels, rng: Rng) -> Pixels:
 def _jpeg(rgb: Pixels, quality: int) -> Pixels:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
-    return imaging.open(buffer.getvalue()).reduced(min(rgb.shape[:2]))
+    return open_picture(buffer.getvalue()).reduced(min(rgb.shape[:2]))

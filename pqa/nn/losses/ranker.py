@@ -101,7 +101,7 @@ def ranker(
     invariance; R ranks within -10 to 10 with a spread of a few units, so scores and labels of another scale are brought there
     first (JOD is there). Constants and ties have finite gradients. What remains after whole groups of 16 takes no part; fewer
     than 16 pictures raise ValueError. The first call in a process trains R: under a minute of one core, to
-    0.6 ranks of mean error (`rank_error`; `pytest -m slow tests/test_losses_ranking.py` holds it below 0.7).
+    0.6 ranks of mean error (`rank_error`; `pytest -m slow tests/nn/test_losses_ranking.py` holds it below 0.7).
     """
     check_vectors(prediction, label, LENGTH)
     check_positive("steps", steps)

@@ -2,7 +2,7 @@
 
 Origin: RQ-Net, the winning entry in "Deep Portrait Quality Assessment. A NTIRE 2024 Challenge Survey" (CVPR workshops
 2024); code ZachL1/SIND, commit 65fbe22. CLIP: Radford et al., "Learning
-Transferable Visual Models From Natural Language Supervision" (ICML 2021). Fragments: see `pqa.fragments`.
+Transferable Visual Models From Natural Language Supervision" (ICML 2021). Fragments: see `pqa.pixels.fragments`.
 
 Structure, as there: ViT-B/16 shared by both views; global feature: the projected class token (512); local feature: the
 196 patch tokens after the last LayerNorm through a Global-Local block, Conv1d 196 -> 49 -> 1 with the tokens as
