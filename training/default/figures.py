@@ -16,6 +16,7 @@ from pqa.data.parts import Part
 from pqa.evaluation.decisions import calibration, chance_ece, pairs, win_probability
 from pqa.evaluation.metrics import krcc, mae, plcc, rmse, srcc
 from pqa.pixels.source import open_picture
+from pqa.pixels.statistics import NAMES
 from pqa.types import Score
 from training.default.cache import Cache, Sample
 from training.default.data import SOUND, view_tensors
@@ -121,7 +122,7 @@ def baselines(judged: Judged) -> Iterator[str]:
     luminance = np.array([open_picture(path).reduced(64).mean() / 255.0 for path in portraits])
     mos = judged.mos[judged.portrait]
     yield f"| baseline {HEAD}"
-    sharpness = statistics[:, statistics.NAMES.index("laplacian.1.energy")]
+    sharpness = statistics[:, NAMES.index("laplacian.1.energy")]
     yield _line("energy of the Laplacian (log)", sharpness, mos, on_scale=False)
     yield _line("mean luminance", luminance, mos, on_scale=False)
     yield _line("ridge regression on natural-scene statistics", _ridge(judged.cache, rows), mos)
