@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import pqa
-from service import health, pages, problems, rank
+from service import health, openapi, pages, problems, rank
 from service.cors import Cors
 from service.limits import BodyLimit
 from service.middleware import Envelope
@@ -69,6 +69,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(pages.router)
     problems.install(app)
+    app.openapi = openapi.documented(app)  # type: ignore[method-assign]  # the framework's own way to change it
     app.add_middleware(
         BodyLimit,
         limit=settings.max_request_bytes,
