@@ -4,7 +4,7 @@ LIGHT := .venv-light/bin
 DEV := .venv/bin
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint slow package clean
+.PHONY: demo test lint api-lint slow package clean
 
 demo: .venv-light/.ready
 	$(LIGHT)/pqa demo --dir demo
@@ -20,6 +20,13 @@ lint: .venv/.ready
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
+
+# The OpenAPI document by two public linters; needs node's npx, which fetches them.
+api-lint:
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+	  npx --yes --package @redocly/cli@2.77.0 -- redocly lint --extends recommended-strict service/openapi.json
+	npx --yes --package @stoplight/spectral-cli@6.16.3 -- \
+	  spectral lint --ruleset .spectral.yaml --fail-severity hint service/openapi.json
 
 # Wheel and sdist, each installed into a bare environment outside the checkout, where it ranks and serves.
 package: .venv/.ready

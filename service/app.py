@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import pqa
-from service import health, problems, rank
+from service import health, openapi, pages, problems, rank
 from service.cors import Cors
 from service.limits import BodyLimit
 from service.middleware import Envelope
@@ -60,14 +60,16 @@ def create_app(
         description=_DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        # The interactive pages load their scripts from elsewhere; the document itself needs nothing.
+        # The framework's interactive pages load their scripts from elsewhere; `service.pages` has one that does not.
         docs_url=None,
         redoc_url=None,
     )
     app.state.service = service
     app.include_router(rank.router)
     app.include_router(health.router)
+    app.include_router(pages.router)
     problems.install(app)
+    app.openapi = openapi.documented(app)  # type: ignore[method-assign]  # the framework's own way to change it
     app.add_middleware(
         BodyLimit,
         limit=settings.max_request_bytes,

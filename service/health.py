@@ -13,7 +13,7 @@ from service import access
 from service.metrics import CONTENT_TYPE
 from service.models import ModelList
 from service.problems import Problem
-from service.schema import problems
+from service.schema import KEYED, OPEN, problems
 from service.state import of
 
 __all__ = ["router"]
@@ -37,8 +37,11 @@ class Readiness:
 
 @router.get(
     "/models",
+    operation_id="models",
+    tags=["models"],
     summary="Models and what their files say about themselves",
-    responses=problems("unauthorised", "forbidden", "unavailable"),
+    responses=problems("malformed", "unauthorised", "forbidden", "unavailable"),
+    openapi_extra=KEYED,
 )
 async def models(request: Request) -> ModelList:
     """The loaded models first, the default one on top; then the other files of the store, damaged ones with the error."""
@@ -47,7 +50,14 @@ async def models(request: Request) -> ModelList:
     return dataclasses.replace(service.models.listing, reload_error=service.reload_error)
 
 
-@router.get("/healthz", summary="Is the process alive", responses=problems("unavailable"))
+@router.get(
+    "/healthz",
+    operation_id="healthz",
+    tags=["operations"],
+    summary="Is the process alive",
+    responses=problems("malformed", "unavailable"),
+    openapi_extra=OPEN,
+)
 async def healthz(request: Request) -> Health:
     """503 only for what a restart would mend: loading failed, or the model thread died."""
     service = of(request)
@@ -56,7 +66,14 @@ async def healthz(request: Request) -> Health:
     return Health("ok")
 
 
-@router.get("/readyz", summary="Can pictures be scored now", responses=problems("unavailable"))
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    tags=["operations"],
+    summary="Can pictures be scored now",
+    responses=problems("malformed", "unavailable"),
+    openapi_extra=OPEN,
+)
 async def readyz(request: Request) -> Readiness:
     """200 once the models have scored a real portrait; 503 before that, while shutting down and after a death inside."""
     service = of(request)
@@ -67,11 +84,18 @@ async def readyz(request: Request) -> Readiness:
 
 @router.get(
     "/metrics",
+    operation_id="metrics",
+    tags=["operations"],
     summary="Prometheus metrics",
     response_class=Response,
-    responses={200: {"description": "All times in seconds", "content": {"text/plain": {}}}},
+    responses={
+        200: {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems("malformed"),
+    },
+    openapi_extra=OPEN,
 )
 async def metrics(request: Request) -> Response:
+    """All times in seconds; over several processes the sums, whichever of them answers."""
     service = of(request)
     service.note_health()
     return Response(service.metrics.render(), media_type=CONTENT_TYPE)

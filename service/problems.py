@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from pqa.errors import ConfigurationError
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "ProblemDocument", "install", "render", "table"]
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "install", "render", "table"]
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -57,17 +57,6 @@ PROBLEMS: dict[str, Row] = {
 """
 
 _FRAMEWORK = {404: "not-found", 405: "method-not-allowed", 400: "malformed"}
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemDocument:
-    """The members of every problem. Some codes add their own: `unscored`, `sha256`, `errors`."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str | None = None
 
 
 class Problem(Exception):

@@ -62,13 +62,23 @@ def scored(predictor: Predictor, items: Items, attribute: str, scene_mode: Scene
 Document = Callable[[Predictor, Items, str, SceneMode], dict[str, Any]]
 
 
-@router.post("/rank", response_class=Response, **schema.scoring(Ranking, "Rank the pictures of each scene, best first"))
+@router.post(
+    "/rank",
+    operation_id="rank",
+    response_class=Response,
+    **schema.scoring(Ranking, "Rank the pictures of each scene, best first"),
+)
 async def rank(request: Request) -> Response:
     """One group a scene. A picture that cannot be scored is listed in `unscored` and never fails the others."""
     return await _respond(request, ranked, "group")
 
 
-@router.post("/score", response_class=Response, **schema.scoring(Scores, "Score every picture by itself"))
+@router.post(
+    "/score",
+    operation_id="score",
+    response_class=Response,
+    **schema.scoring(Scores, "Score every picture by itself"),
+)
 async def score(request: Request) -> Response:
     """One row a picture, in the order they came. Compare scores within one model and scene only."""
     return await _respond(request, scored, "image")

@@ -44,7 +44,7 @@ class PictureEntry(BaseModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
         None, description="SHA-256 of the file's bytes in hexadecimal"
     )
-    scene: Word | None = None
+    scene: Word | None = Field(None, description="Goes before `scenes` and `scene` of the request")
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -56,7 +56,7 @@ class PictureEntry(BaseModel):
 class ScoreRequest(Options):
     """Body of a JSON request."""
 
-    images: list[PictureEntry]
+    images: list[PictureEntry] = Field(description="The pictures, in the order of the answer of /score")
 
 
 def json_request(body: bytes) -> ScoreRequest:
