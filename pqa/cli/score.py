@@ -21,10 +21,10 @@ __all__ = ["configure", "run"]
 
 EPILOG = f"""{PATHS}
 
-Rows are printed and written as they are made, in the order of the pictures; with
---scene-mode group, when their scene is complete. What --out writes lies in
-FILE.PID.part until all is done, and a process that is killed leaves it: read it
-like FILE (Parquet is written at the end only).
+Rows are printed and written as they are made, in the order of the pictures;
+with --scene-mode group, when their scene is complete. What --out writes lies in
+FILE.PID.part until all is done. A process that is killed leaves that: read it
+like FILE (but of JSON the closing bracket is missing, of Parquet all).
 
 examples:
   pqa score portrait.jpg
