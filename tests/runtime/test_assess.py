@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import json
 import threading
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+from PIL import ExifTags, ImageCms
 
 import pqa
 from pqa.errors import ConfigurationError, DataError
 from pqa.runtime.assess import Assessor, Outcome
-from pqa.types import Image, Unscored
+from pqa.types import Image, Ranking, Score, Unscored
 
 NAMES = ("dark.jpg", "noisy.jpg", "sharp.jpg", "soft.jpg")
 SECONDS = 60.0
+WIDE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+"""A profile that does not fit RGB pixels: ignored, of a file and of an opened picture alike."""
 
 
 @pytest.fixture
@@ -111,3 +118,44 @@ def test_a_missing_file_beside_others_is_a_row(assessor: Assessor, portrait_set:
     rows = assessor.score([portrait_set / "sharp.jpg", "absent.jpg"])
     assert isinstance(rows[1], Unscored)
     assert not isinstance(assessor.score(["absent.jpg", np.zeros((40, 40, 3), np.uint8)])[1], Unscored)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_picture_opened_by_pillow_is_the_file(assessor: Assessor, astronaut: bytes, orientation: int) -> None:
+    exif, stored = PIL.Image.Exif(), PIL.Image.open(io.BytesIO(astronaut)).convert("RGB")
+    exif[ExifTags.Base.Orientation] = orientation
+    for kind, options in (("PNG", {"icc_profile": WIDE}), ("TIFF", {})):
+        buffer = io.BytesIO()
+        stored.save(buffer, kind, exif=exif, **options)
+        opened, file = assessor.score([PIL.Image.open(buffer), buffer.getvalue()])
+        assert dataclasses.replace(opened, id=file.id) == file
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "HSV", "I;16"])
+def test_pillow_pictures_of_every_mode(assessor: Assessor, astronaut: bytes, mode: str) -> None:
+    picture = PIL.Image.open(io.BytesIO(astronaut)).convert("RGB")
+    if mode == "I;16":
+        picture = PIL.Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    (row,) = assessor.score([picture])
+    assert isinstance(row, Score)
+    assert (row.width, row.height) == picture.size
+
+
+def test_pillow_pictures_that_are_none_are_rows(assessor: Assessor, astronaut: bytes) -> None:
+    closed = PIL.Image.open(io.BytesIO(astronaut))
+    closed.close()
+    cut = PIL.Image.open(io.BytesIO(astronaut[:9000]))
+    rows = assessor.score([closed, cut, PIL.Image.new("F", (40, 40)), PIL.Image.new("RGB", (0, 9))])
+    assert [row.status for row in rows] == ["unreadable", "unreadable", "unsupported", "unreadable"]
+    with pytest.raises(ConfigurationError, match="put it in a list"):
+        assessor.score(PIL.Image.new("RGB", (40, 40)))
+
+
+def test_a_document_is_read_back_to_the_ranking_it_was_made_from(assessor: Assessor, portrait_set: Path) -> None:
+    ranking = assessor.rank([*shots(portrait_set, "aaab"), Image("broken", b"x", "b")])
+    assert Ranking.from_dict(ranking.to_dict()) == ranking
+    assert Ranking.from_dict(json.loads(json.dumps(ranking.to_dict()))) == ranking
+    with pytest.raises(ConfigurationError, match="did you mean 'groups'"):
+        Ranking.from_dict(ranking.to_dict() | {"group": []})
