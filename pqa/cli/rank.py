@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         if args.group == "auto":
             with progress(len(images), "finding scenes") as advance:
                 workers = args.workers or available_cpus()
-                images = tuple(auto_group(images, limits=limits(args), workers=workers, on_done=advance))
+                found = auto_group(images, limits=limits(args), workers=workers, on_done=advance)
+            # Scenes are answered in the order in which their first pictures come: of groups that is their number.
+            images = tuple(sorted(found, key=lambda image: image.scene))
         with progress(len(images)) as advance:
             ranking = assessor.rank(images, attribute=args.attribute, scene_mode=args.scene_mode, on_done=advance)
     ranking = dataclasses.replace(ranking, unscored=(*ranking.unscored, *inputs.unscored))

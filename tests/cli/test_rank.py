@@ -122,6 +122,23 @@ def test_scenes_found_by_likeness(run: Run, portrait_set: Path, tmp_path: Path) 
     assert sorted(sorted(group["order"]) for group in groups) == [["a.jpg", "b.jpg"], ["c.png"]]
 
 
+def test_groups_are_answered_in_the_order_of_their_numbers(run: Run, portrait_set: Path, tmp_path: Path) -> None:
+    exif, later = Image.Exif(), Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:01 12:00:00"
+    later.get_ifd(0x8769)[0x9003] = "2024:05:02 12:00:00"
+    for shot in (exif, later):
+        shot[0x0110] = "A"
+    # By name the later day comes first.
+    with Image.open(portrait_set / "sharp.jpg") as picture:
+        picture.save(tmp_path / "a.jpg", exif=later)
+        picture.save(tmp_path / "b.jpg", exif=exif)
+    groups = json.loads(run("rank", tmp_path, "--group", "auto", "--json")[1])["groups"]
+    assert [(group["scene"], group["order"]) for group in groups] == [
+        ("group-001", ["b.jpg"]),
+        ("group-002", ["a.jpg"]),
+    ]
+
+
 def test_attribute_and_map(run: Run, portrait_set: Path, tmp_path: Path) -> None:
     table = tmp_path / "map.csv"
     table.write_text("image,scene\n" + "".join(f"{portrait_set / name},yard\n" for name in SHOTS[:3]))

@@ -223,7 +223,7 @@ def test_a_study_begins_with_its_conditions_alone(tmp_path, capsys):
 
 def test_names_that_a_spreadsheet_would_run_come_back_from_the_scale(tmp_path):
     table = write(tmp_path / "j.csv", "o,1,@s,=a,-b,1", "o,1,@s,-b,=a,2", "o,1,@s,=a,-b,2")
-    assert run(table, "--out", tmp_path / "jod.csv", "--bootstrap", 20) == 0
+    assert run(table, "--out", tmp_path / "jod.csv", "--bootstrap", 50) == 0
     content = (tmp_path / "jod.csv").read_bytes()
     assert content.startswith("\ufeffimage,".encode())
     assert b"\n'=a,'@s," in content
