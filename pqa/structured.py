@@ -1,4 +1,4 @@
-"""Plain JSON values to dataclasses: model specs and recipes are read by their annotations, strictly."""
+"""Plain JSON values to dataclasses: model specs, recipes and answers are read by their annotations, strictly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def structured(kind: type[T], raw: Any, where: str) -> T:
-    """The dataclass `kind` from what `json.loads` gives, nested dataclasses and tuples included.
+    """The dataclass `kind` from what `json.loads` or `dataclasses.asdict` gives, nested dataclasses and tuples included.
 
     Raises ConfigurationError for an unknown key (with the nearest one), a missing one, or a value of another type; the
     message names the place, beginning with `where`.
@@ -40,7 +40,7 @@ def _build(kind: Any, raw: Any, where: str) -> Any:
         except TypeError as error:
             raise ConfigurationError(f"{where}: {error}") from error
     if origin is tuple:
-        if not isinstance(raw, list):
+        if not isinstance(raw, list | tuple):
             raise ConfigurationError(f"{where}: expected a list, got {type(raw).__name__}")
         parts = typing.get_args(kind)
         if len(parts) == 2 and parts[1] is Ellipsis:

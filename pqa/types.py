@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import PIL.Image
 
 from pqa.errors import Status
+from pqa.structured import structured
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -38,7 +40,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 
-ImageSource = bytes | str | Path | npt.NDArray[np.uint8]
+ImageSource = bytes | str | Path | npt.NDArray[np.uint8] | PIL.Image.Image
 SceneMode = Literal["image", "group", "known"]
 
 
@@ -205,3 +207,11 @@ class Ranking:
     def to_dict(self) -> dict[str, Any]:
         """The document as plain dicts and lists, ready for `json.dumps`."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Ranking:
+        """The ranking of a document, as `to_dict` gives it or as `json.loads` reads it, equal to the one it was made from.
+
+        Raises ConfigurationError for an unknown or missing key, or a value of another type.
+        """
+        return structured(cls, document, "document")

@@ -23,8 +23,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import pqa
+from pqa.data.labels import NO_SCENE
 from pqa.data.rated import Rated
 from pqa.data.sets import LIMITS, SETS, known_as, read
+from pqa.data.tables import some
 from pqa.errors import ConfigurationError, DataError
 from pqa.runtime.predictor import Prediction
 from pqa.spec import SPEC_KEY, ModelSpec
@@ -105,15 +107,20 @@ def adapt(model: Path, scene: str, rows: Sequence[Rated], out: Path) -> Adapted:
 def rows_of(folder: Path, kind: str | None, attributes: Sequence[str], scene: str) -> list[Rated]:
     """The labelled pictures of one scene of a data set, their labels in the order of `attributes` (NaN: the set has none).
 
-    Raises DataError where the set has no such scene or none of the attributes.
+    A set that names no scenes is all of the scene: a flat folder of pictures with their labels. Raises DataError where the
+    set has other scenes, or none of the attributes.
     """
     there = SETS[known_as(folder, kind)].attributes(folder)
     found = tuple(name for name in attributes if name in there)
     if not found:
         raise DataError(f"{folder}: rates {', '.join(there)}, the model {', '.join(attributes)}: nothing in common")
-    rows = [row for row in read(folder, kind, attributes=found).rows if row.scene == scene]
+    every = read(folder, kind, attributes=found).rows
+    scenes = sorted({row.scene for row in every})
+    rows = [row for row in every if row.scene == scene or scenes == [NO_SCENE]]
     if not rows:
-        raise DataError(f"{folder}: has no scene {scene!r}")
+        raise DataError(
+            f"{folder}: has no scene {scene!r} but {some(scenes)}; name one of them, or leave scenes out of labels and folders"
+        )
     place = {name: index for index, name in enumerate(found)}
 
     def ordered(values: tuple[float, ...]) -> tuple[float, ...]:

@@ -52,9 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--kind", action="append", help=f"what --data is (found out without it): {', '.join(SETS)}")
     group.add_argument("--split", choices=("scene", "device"), default="scene", help="of PIQ23 (%(default)s)")
-    group.add_argument(
-        "--attribute", action="append", help="overall, detail or exposure; may be repeated (the recipe's)"
-    )
+    group.add_argument("--attribute", action="append", help="one that the data rates; may be repeated (the recipe's)")
     group.add_argument("--allow-missing", action="store_true", help="leave out labelled pictures that are not there")
     group.add_argument("--cache", type=Path, metavar="DIR", help="where faces and statistics are kept (OUT/cache)")
     group.add_argument("--detector", help=f"finds the faces (the one the model asks for): {', '.join(DETECTORS)}")

@@ -42,6 +42,9 @@ examples:
 START_SECONDS = 120.0
 """Longest wait for the service: loading a model takes seconds, on a busy machine some more."""
 
+PORT = 8000
+"""Of the service that is named in the end."""
+
 STOP_SECONDS = 40.0
 
 
@@ -87,14 +90,16 @@ def _portraits(folder: Path) -> list[Image]:
 def _ask_service(images: Sequence[Image], ranking: Ranking, model: str, untrained: bool, log: Path) -> None:
     options = ["--model", model, *(["--allow-untrained"] if untrained else [])]
     with _service(options, log) as port:
-        print(f"\nservice ready on port {port}; the same pictures over HTTP:")
-        uploads = " ".join(f"-F images=@{shlex.quote(str(image.source))}" for image in images)
-        print(f"curl {uploads} http://127.0.0.1:{port}/rank\n")
+        print("\nservice ready; the same pictures over HTTP:")
         answer = _post(port, {image.id: Path(str(image.source)).read_bytes() for image in images})
     for number, row in enumerate(answer["groups"][0]["ranking"], 1):
         print(f"{number:4}  {row['score']:.3f}  {row['id']}")
     print(_agreement(answer, ranking))
-    print(f"service stopped; to start it again: pqa serve --port {port} {shlex.join(options)}")
+    # Not the port of the service above, which is gone.
+    uploads = " ".join(f"-F images=@{shlex.quote(str(image.source))}" for image in images)
+    print("\nservice stopped; to ask one yourself, start it, and in another terminal send the pictures:")
+    print(f"  pqa serve --port {PORT} {shlex.join(options)}")
+    print(f"  curl {uploads} http://127.0.0.1:{PORT}/rank")
 
 
 def _agreement(answer: Any, ranking: Ranking) -> str:

@@ -12,6 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from pqa.cli.evaluate_text import print_ceilings, print_study
+from pqa.cli.outputs import check_writable
 from pqa.cli.text import plain
 from pqa.data.labels import Labels, read_labels, take_split
 from pqa.data.predictions import Predictions, read_predictions
@@ -102,6 +103,9 @@ def run(args: argparse.Namespace) -> int:
     """0 when done; files that do not fit together raise DataError, wrong options ConfigurationError."""
     if args.images and not args.report:
         raise ConfigurationError("--images is for the thumbnails of --report; give both")
+    for path in (args.report, args.leaderboard):
+        if path is not None:
+            check_writable(path)
     labels = read_labels(args.labels, column=args.label_column)
     split = f"{args.split} split, {args.part}" if args.split else "all"
     if args.split:

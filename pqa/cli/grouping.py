@@ -69,8 +69,10 @@ def auto_group(
     shots = sorted(found, key=lambda shot: (math.isnan(shot.captured), _or_zero(shot.captured), shot.image.id))
     scenes: dict[str, str] = {}
     names: dict[int, str] = {}
-    for shot, label in zip(shots, _cluster(shots), strict=True):
-        scenes[shot.image.id] = names.setdefault(label, f"group-{len(names) + 1:03}")
+    labels = _cluster(shots)
+    digits = max(3, len(str(len(set(labels)))))  # as many for all, so that names sort as numbers do
+    for shot, label in zip(shots, labels, strict=True):
+        scenes[shot.image.id] = names.setdefault(label, f"group-{len(names) + 1:0{digits}}")
     return [dataclasses.replace(image, scene=scenes.get(image.id, image.scene)) for image in images]
 
 

@@ -1,7 +1,8 @@
 """Which pictures a command line means: files, folders, globs, lists on stdin and CSV maps, as one list of Images.
 
-A folder holds `*.jpg` (scene "default"), `scene/*.jpg` or `scene/device/*.jpg`. A CSV map has the columns `image`, `scene`
-and, if wanted, `device`. A RAW file beside a picture of the same name stays with it and is not scored.
+A folder holds `*.jpg` (scene "default"), `scene/*.jpg` or `scene/device/*.jpg`; of several folders each is a scene. A CSV map
+has the columns `image`, `scene` and, if wanted, `device`. A RAW file beside a picture of the same name stays with it and is not
+scored.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import csv
 import dataclasses
 import glob
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from pqa.data.tables import unguarded
 from pqa.errors import DataError
 from pqa.types import Image, Unscored
 
@@ -28,7 +30,14 @@ RAWS = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl"}
     | {".sr2", ".srf", ".srw", ".x3f"}
 )
+PASSED_OVER = frozenset(
+    {"@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found"}
+    | {"system volume information", "__macosx"}
+)
+"""Folders, in lower case, of network stores, systems and archivers: thumbnails, bins, copies. Hidden ones go with them."""
+PREVIEWS = ".lrdata"  # Lightroom's folders
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+DEFAULT_SCENE = "default"
 RAW_HINT = "a RAW file without a picture beside it: export a JPEG preview under the same name"
 
 Map = Mapping[str, tuple[str, str | None]]
@@ -36,11 +45,15 @@ Map = Mapping[str, tuple[str, str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What was found. `companions` are the RAW files of a picture, by its id; `unscored` is what is known to fail."""
+    """What was found. `companions` are the RAW files of a picture, by its id; `unscored` is what is known to fail.
+
+    `notes`: what was passed over in folders, a sentence each.
+    """
 
     images: tuple[Image, ...]
     companions: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     unscored: tuple[Unscored, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> dict[str, Path]:
@@ -49,80 +62,156 @@ class Inputs:
 
 
 def collect(
-    paths: Sequence[str], *, stdin: TextIO | None = None, scene_map: Path | None = None, scene: str = "default"
+    paths: Sequence[str],
+    *,
+    stdin: TextIO | None = None,
+    scene_map: Path | None = None,
+    scene: str | None = None,
+    follow_links: bool = False,
 ) -> Inputs:
     """Find the pictures meant by `paths`, in their order, within folders by name.
 
-    A path is a file (taken whatever its name), a folder (searched to its depth; hidden files and names that are no pictures'
-    are passed over), a pattern, a CSV map (its pictures, relative to its folder), or "-": one path a line, or separated by
-    NUL, on `stdin`. Ids are paths relative to the folder, otherwise as given; repeats get `#2`, `#3`, ... `scene` is for
-    pictures that no folder or map gives one. `scene_map` gives scenes and devices to the pictures of `paths`, found by id
-    or by file; without `paths` it names the pictures itself.
+    A path is a file (taken whatever its name), a folder (searched to its depth), a pattern, a CSV map (its pictures, relative
+    to its folder), or "-": one path a line, or separated by NUL, on `stdin`. In folders names that are no pictures' are passed
+    over; so are hidden files and folders, those of PASSED_OVER and links, which are counted in `notes`. `follow_links` takes
+    links to files, and to folders that were not searched yet.
+
+    Ids are paths relative to the folder, otherwise as given; repeats get `#2`, `#3`, ... Of several folders each is a scene of
+    its own, or has them, and ids and scenes begin with its path from the nearest folder that holds them all. `scene` is for
+    pictures that no map and no folder within a named one gives a scene. `scene_map` gives scenes and devices to the
+    pictures of `paths`, found by id or by file; without `paths` it names the pictures itself.
 
     A path that cannot be read stays in the list, so that it is reported beside the others' scores. Raises DataError when
     nothing could be scored at all, for a damaged map, and for pictures that `scene_map` does not know.
     """
     if not paths and scene_map is None:
         raise DataError("expected pictures, folders or patterns, got none; name at least one")
-    search = _Search(scene)
-    for path in paths or [str(scene_map)]:
-        if path == "-":
-            for line in _lines(stdin):
-                search.add(line)
-        elif os.path.lexists(path) or not glob.has_magic(path):
-            search.add(path)
-        else:
-            for match in sorted(glob.glob(path, recursive=True)) or [path]:
-                search.add(match)
+    found = list(_expanded(paths or [str(scene_map)], stdin))
+    search = _Search(scene, follow_links, _labels([path for path in found if os.path.isdir(path)]))
+    for path in found:
+        search.add(path)
     images = _unique(search.images)
     if paths and scene_map is not None:
         images = _mapped(images, scene_map)
-    return _without_raws(images, search.unscored)
+    return _without_raws(images, search.unscored, search.notes())
+
+
+def _expanded(paths: Iterable[str], stdin: TextIO | None) -> Iterator[str]:
+    """Files, folders and maps: lists read, patterns replaced by what they match, or left where they match nothing."""
+    for path in paths:
+        if path == "-":
+            yield from _lines(stdin)
+        elif os.path.lexists(path) or not glob.has_magic(path):
+            yield path
+        else:
+            yield from sorted(glob.glob(path, recursive=True)) or [path]
+
+
+def _labels(folders: Sequence[str]) -> dict[str, str]:
+    """What tells several folders apart: their paths from the nearest folder that holds them all. None for one alone."""
+    places = {folder: os.path.abspath(folder) for folder in folders}
+    if len(set(places.values())) < 2:
+        return {}
+    try:
+        base = os.path.commonpath([os.path.dirname(place) for place in places.values()])
+    except ValueError:  # on several drives
+        return {folder: Path(place).as_posix() for folder, place in places.items()}
+    return {folder: Path(os.path.relpath(place, base)).as_posix() for folder, place in places.items()}
 
 
 class _Search:
-    def __init__(self, scene: str) -> None:
+    def __init__(self, scene: str | None, follow_links: bool, labels: Mapping[str, str]) -> None:
         self.scene = scene
+        self.follow_links = follow_links
+        self.labels = labels
         self.images: list[Image] = []
         self.unscored: list[Unscored] = []
+        self.links = 0
+        self.hidden = 0
+        self.aside: dict[str, int] = {}
+        """Pictures passed over, by the name of the folder that holds them."""
+
+    def notes(self) -> tuple[str, ...]:
+        notes = []
+        if self.aside:
+            names = ", ".join(list(self.aside)[:5]) + ", ..." * (len(self.aside) > 5)
+            pictures = _count(sum(self.aside.values()), "picture")
+            notes.append(f"passed over {pictures} in folders of thumbnails, bins and the like: {names}")
+        if self.hidden:
+            notes.append(f"passed over {_count(self.hidden, 'hidden picture')}")
+        if self.links:
+            notes.append(f"passed over {_count(self.links, 'link')}; --follow-links takes them")
+        return tuple(notes)
 
     def add(self, path: str) -> None:
         if os.path.isdir(path):
-            self._folder(Path(path))
+            self._folder(path)
         elif path.lower().endswith(".csv") and os.path.isfile(path):
             root = Path(path).parent
             for name, (scene, device) in _read_map(Path(path)).items():
                 self.images.append(Image(name, root / name, scene, device))
         else:
-            self.images.append(Image(Path(path).as_posix(), Path(path), self.scene))
+            self.images.append(Image(Path(path).as_posix(), Path(path), self.scene or DEFAULT_SCENE))
 
-    def _folder(self, root: Path) -> None:
+    def _folder(self, root: str) -> None:
         before = len(self.images) + len(self.unscored)
-        for path in sorted(self._walk(root)):
+        label = self.labels.get(root)
+        own = self.scene or label or DEFAULT_SCENE
+        above = () if label is None else (label,)
+        for path in sorted(self._walk(Path(root), own)):
             parts = path.relative_to(root).parts
-            scene = parts[0] if len(parts) > 1 else self.scene
-            self.images.append(Image("/".join(parts), path, scene, parts[1] if len(parts) > 2 else None))
+            scene = "/".join((*above, parts[0])) if len(parts) > 1 else own
+            self.images.append(Image("/".join((*above, *parts)), path, scene, parts[1] if len(parts) > 2 else None))
         if len(self.images) + len(self.unscored) == before:
             detail = f"{root}: a folder without pictures (looked for {', '.join(sorted(PICTURES))})"
-            self.unscored.append(Unscored(root.as_posix(), self.scene, "empty", detail))
+            self.unscored.append(Unscored(Path(root).as_posix(), own, "empty", detail))
 
-    def _walk(self, root: Path) -> Iterable[Path]:
+    def _walk(self, root: Path, scene: str) -> Iterator[Path]:
         def locked(error: OSError) -> None:
             detail = f"{error.filename}: the folder cannot be read ({error.strerror})"
-            self.unscored.append(Unscored(Path(error.filename).as_posix(), self.scene, "unreadable", detail))
+            self.unscored.append(Unscored(Path(error.filename).as_posix(), scene, "unreadable", detail))
 
         seen: set[str] = set()
-        for folder, subfolders, names in os.walk(root, onerror=locked, followlinks=True):
-            # Links are followed, since data sets are built of them, but never in circles.
-            seen.add(os.path.realpath(folder))
-            subfolders[:] = sorted(
-                name
-                for name in subfolders
-                if not name.startswith(".") and os.path.realpath(os.path.join(folder, name)) not in seen
-            )
+        for folder, subfolders, names in os.walk(root, onerror=locked, followlinks=self.follow_links):
+            real = os.path.realpath(folder)
+            if real in seen:  # by a link, which may lead round in a circle
+                subfolders.clear()
+                continue
+            seen.add(real)
+            subfolders[:] = self._entered(folder, subfolders)
             for name in names:
-                if not name.startswith(".") and _suffix(name) in PICTURES | RAWS:
+                if _suffix(name) in PICTURES | RAWS and self._is_taken(folder, name):
                     yield Path(folder, name)
+
+    def _entered(self, folder: str, names: Iterable[str]) -> list[str]:
+        """Subfolders to search, links last, so that a folder is found by its own name first."""
+        kept: list[str] = []
+        links: list[str] = []
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            link = os.path.islink(path)
+            if link and not self.follow_links:
+                self.links += 1
+            elif name.startswith(".") or name.lower() in PASSED_OVER or name.lower().endswith(PREVIEWS):
+                count = sum(_suffix(file) in PICTURES for _, _, files in os.walk(path) for file in files)
+                if count:
+                    self.aside[name] = self.aside.get(name, 0) + count
+            else:
+                (links if link else kept).append(name)
+        return kept + links
+
+    def _is_taken(self, folder: str, name: str) -> bool:
+        if name.startswith("."):
+            self.hidden += 1
+            return False
+        if os.path.islink(os.path.join(folder, name)) and not self.follow_links:
+            self.links += 1
+            return False
+        return True
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _path(image: Image) -> Path:
@@ -170,10 +259,10 @@ def _read_map(path: Path) -> Map:
                 raise DataError(f"{path}: expected the columns image,scene[,device], got {reader.fieldnames}")
             for row in reader:
                 # Maps written on Windows.
-                name, scene = (str(row[key] or "").strip().replace("\\", "/") for key in ("image", "scene"))
+                name, scene = (unguarded(str(row[key] or "").strip()).replace("\\", "/") for key in ("image", "scene"))
                 if not name or not scene:
                     raise DataError(f"{path}, line {reader.line_num}: expected an image and a scene, got {row}")
-                entry = (scene, str(row.get("device") or "").strip() or None)
+                entry = (scene, unguarded(str(row.get("device") or "").strip()) or None)
                 if rows.setdefault(name, entry) != entry:
                     raise DataError(f"{path}, line {reader.line_num}: {name} has two scenes or devices; keep one")
     except (OSError, csv.Error) as error:
@@ -203,7 +292,7 @@ def _mapped(images: Sequence[Image], path: Path) -> list[Image]:
     return result
 
 
-def _without_raws(images: Sequence[Image], unscored: Sequence[Unscored]) -> Inputs:
+def _without_raws(images: Sequence[Image], unscored: Sequence[Unscored], notes: tuple[str, ...]) -> Inputs:
     raws = {image.id: _path(image) for image in images if _suffix(_path(image)) in RAWS}
     pictures = [image for image in images if image.id not in raws]
     companions: dict[str, tuple[Path, ...]] = {}
@@ -227,7 +316,7 @@ def _without_raws(images: Sequence[Image], unscored: Sequence[Unscored]) -> Inpu
         details += [f"{_path(image)}: no such file or folder" for image in pictures]
         more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
         raise DataError(f"nothing to score: {'; '.join(details[:3]) or 'the list of paths is empty'}{more}")
-    return Inputs(tuple(pictures), companions, failures)
+    return Inputs(tuple(pictures), companions, failures, notes)
 
 
 def _raws_beside(folders: Iterable[Path]) -> dict[str, list[Path]]:

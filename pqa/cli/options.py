@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqa.cli.inputs import Inputs, collect
+from pqa.cli.text import plain
 from pqa.pixels.source import DEFAULT_LIMITS, Limits
 from pqa.runtime.assess import SCENE_MODES, Assessor, load
 from pqa.session import PROVIDERS
@@ -22,9 +23,10 @@ __all__ = ["add_inputs", "add_model", "add_scores", "find_inputs", "limits", "op
 
 PATHS = """PATH is a picture, a folder, a pattern in quotes, a CSV map, or "-" for a list
 of paths on standard input. A folder holds pictures, or a folder a scene
-(scene/*.jpg), or within that a folder a device (scene/device/*.jpg). A CSV map
-has the columns image, scene and, if wanted, device. RAW files stay with the
-picture of the same name."""
+(scene/*.jpg), or within that a folder a device (scene/device/*.jpg). Of several
+folders each is a scene, or holds scenes of its own. A CSV map has the columns
+image, scene and, if wanted, device. RAW files stay with the picture of the same
+name. Links, hidden files, and folders of bins and thumbnails are passed over."""
 
 MIB = 1 << 20
 
@@ -48,6 +50,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "--map", type=Path, metavar="CSV", help="scenes and devices of the pictures: image,scene[,device]"
     )
     group.add_argument("--scene", metavar="NAME", help="scene of pictures that no folder or map gives one")
+    group.add_argument("--follow-links", action="store_true", help="take links in folders, which are else passed over")
     group.add_argument(
         "--max-megapixels",
         type=positive,
@@ -65,8 +68,11 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
 
 
 def find_inputs(args: argparse.Namespace) -> Inputs:
-    """The pictures that the arguments of `add_inputs` mean."""
-    return collect(args.paths, stdin=sys.stdin, scene_map=args.map, scene=args.scene or "default")
+    """The pictures that the arguments of `add_inputs` mean; says on stderr what was passed over."""
+    found = collect(args.paths, stdin=sys.stdin, scene_map=args.map, scene=args.scene, follow_links=args.follow_links)
+    for note in found.notes:
+        print(f"pqa: {plain(note)}", file=sys.stderr)
+    return found
 
 
 def limits(args: argparse.Namespace) -> Limits:

@@ -14,7 +14,7 @@ from pqa.cli.grouping import auto_group
 from pqa.cli.inputs import Inputs
 from pqa.cli.main import EXIT_CODES, EXIT_OK, EXIT_PARTIAL
 from pqa.cli.options import PATHS, add_inputs, add_model, add_scores, find_inputs, limits, open_model, positive
-from pqa.cli.outputs import check_out, copy_top, write_answer
+from pqa.cli.outputs import check_out, check_writable, copy_top, write_ranking
 from pqa.cli.table import print_ranking, progress
 from pqa.cli.xmp import write_sidecars
 from pqa.errors import ConfigurationError
@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         if args.group == "auto":
             with progress(len(images), "finding scenes") as advance:
                 workers = args.workers or available_cpus()
-                images = tuple(auto_group(images, limits=limits(args), workers=workers, on_done=advance))
+                found = auto_group(images, limits=limits(args), workers=workers, on_done=advance)
+            # Scenes are answered in the order in which their first pictures come: of groups that is their number.
+            images = tuple(sorted(found, key=lambda image: image.scene))
         with progress(len(images)) as advance:
             ranking = assessor.rank(images, attribute=args.attribute, scene_mode=args.scene_mode, on_done=advance)
     ranking = dataclasses.replace(ranking, unscored=(*ranking.unscored, *inputs.unscored))
@@ -97,13 +99,15 @@ def _check(args: argparse.Namespace) -> None:
         )
     if args.out:
         check_out(args.out)
+    if args.sheet:
+        check_writable(args.sheet)
     if args.copy_to and args.copy_to.is_file():
         raise ConfigurationError(f"--copy-to {args.copy_to}: expected a folder, this is a file")
 
 
 def _write(args: argparse.Namespace, ranking: Ranking, inputs: Inputs) -> None:
     if args.out:
-        write_answer(ranking, args.out)
+        write_ranking(ranking, args.out)
     if args.sheet:
         contact_sheet.write(args.sheet, ranking, inputs.images, limits(args))
     if args.copy_to:

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from pqa.errors import DataError
-from pqa.judging.judgements import JudgementTable, read_conditions, read_judgements
+from pqa.cli.outputs import check_writable
+from pqa.data.tables import guarded
+from pqa.errors import ConfigurationError, DataError
+from pqa.judging.judgements import JudgementTable, read_conditions, read_judgements, unjudged
 from pqa.judging.observers import ObserverReport, exclude, screen
 from pqa.judging.sampling import next_pairs
 from pqa.judging.scaling import LINKS, Judgements, Scaling, scale
@@ -22,12 +24,24 @@ __all__ = ["configure", "run"]
 COLUMNS = ("image", "scene", "JOD", "JOD STD", "CI LOW", "CI HIGH", "TOTAL COMPARISONS")
 
 
+EPILOG = """A study begins with a list of its conditions, a row each (condition,scene), and
+no judgements: --next prints the first pairs to show. Each answer is a row of the
+table: the pair, Selection (1: Condition_1 was better, 2: Condition_2) and, if
+known, Observer. With that table --next prints the pairs to show after these.
+
+examples:
+  pqa scale --conditions conditions.csv --next 20
+  pqa scale judgements.csv --conditions conditions.csv --next 20
+  pqa scale judgements.csv --out jod.csv"""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Scale pairwise judgements (CSV: Observer, Session, Scene, Condition_1, Condition_2, Selection) to JOD, "
         "each scene apart, or print the pairs to judge next."
     )
-    parser.add_argument("judgements", type=Path, help="table of judgements, one row a judgement")
+    parser.epilog = EPILOG
+    parser.add_argument("judgements", type=Path, nargs="?", help="table of judgements, one row a judgement")
     parser.add_argument("--out", type=Path, help="CSV to write (default: standard output); pqa evaluate reads it")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the CSV and notes")
     parser.add_argument("--model", choices=sorted(LINKS), default="thurstone", help="preference model (%(default)s)")
@@ -44,7 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when done; a table that cannot be scaled or a wrong option raises DataError or ConfigurationError."""
-    table = read_judgements(args.judgements, read_conditions(args.conditions) if args.conditions else None)
+    if args.out:
+        check_writable(args.out)
+    table = _table(args)
     unusable = [problem for problem in table.problems if not problem.used]
     if args.strict and unusable:
         raise DataError("; ".join(f"{p.count} x {p.message} (line {p.lines[0]})" for p in unusable))
@@ -56,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     reports = [report for report in reports if args.screen or report.flags]
     scales = {scene: _scale(scene, judgements, args) for scene, judgements in scenes.items()}
     if args.out:
-        with args.out.open("w", newline="", encoding="utf-8") as file:
+        with args.out.open("w", newline="", encoding="utf-8-sig") as file:
             _write(file, scales)
     if args.json:
         print(json.dumps(_document(args, table, scales, reports), indent=2, allow_nan=False))
@@ -65,6 +81,22 @@ def run(args: argparse.Namespace) -> int:
         _write(sys.stdout, scales)
     _notes(args, table, scales, reports)
     return 0
+
+
+def _table(args: argparse.Namespace) -> JudgementTable:
+    conditions = read_conditions(args.conditions) if args.conditions else None
+    if args.judgements is not None:
+        return read_judgements(args.judgements, conditions)
+    if conditions is None:
+        raise ConfigurationError(
+            "expected a table of judgements (Observer, Scene, Condition_1, Condition_2, Selection), got none; to begin a study "
+            "list its conditions in a CSV (condition, scene) and ask for the first pairs: pqa scale --conditions CSV --next N"
+        )
+    if args.next is None:
+        raise ConfigurationError(
+            "without judgements there is nothing to scale; --next N prints the first pairs to show"
+        )
+    return unjudged(conditions)
 
 
 def _scale(scene: str, judgements: Judgements, args: argparse.Namespace) -> Scaling:
@@ -109,7 +141,8 @@ def _write(file: TextIO, scales: Mapping[str, Scaling]) -> None:
         bounds = [result.jod, result.std, result.low, result.high] if result.bootstrap else [result.jod]
         for k, name in enumerate(result.conditions):
             numbers = [f"{column[k]:.6f}" for column in bounds] + [""] * (4 - len(bounds))
-            writer.writerow((f"{scene}/{name}" if shared else name, scene, *numbers, int(result.comparisons[k])))
+            image = guarded(f"{scene}/{name}" if shared else name)
+            writer.writerow((image, guarded(scene), *numbers, int(result.comparisons[k])))
 
 
 def _problems(table: JudgementTable) -> list[dict[str, Any]]:

@@ -14,17 +14,19 @@ from rich.text import Text
 from pqa.cli.words import flag_words, percent, plain, reason_words, score_words
 from pqa.types import Group, Ranking, Score, Unscored, Warn
 
-__all__ = ["print_ranking", "print_scores", "print_unscored", "progress"]
+__all__ = ["print_ranking", "print_row", "print_unscored", "progress"]
 
 STATUS_STYLE = "red"
 
 
 @contextmanager
-def progress(total: int, doing: str = "scoring") -> Iterator[Callable[[], None]]:
+def progress(total: int, doing: str = "scoring", *, hidden: bool = False) -> Iterator[Callable[[], None]]:
     """A bar on stderr, there only while a person watches; gives the function to call after each picture."""
     console = Console(stderr=True)
     columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    disable = hidden or not console.is_terminal
+    # With `redirect_stdout` what is printed meanwhile would go to stderr, and be missing in the file that stdout is.
+    with Progress(*columns, console=console, transient=True, disable=disable, redirect_stdout=False) as bar:
         task = bar.add_task("", total=total)
         yield lambda: bar.advance(task)
 
@@ -36,13 +38,14 @@ def print_ranking(console: Console, ranking: Ranking) -> None:
     print_unscored(console, ranking.unscored, ranking.warnings)
 
 
-def print_scores(console: Console, rows: Sequence[Score | Unscored]) -> None:
-    """The pictures in input order, then what could not be scored."""
-    for row in rows:
-        if isinstance(row, Score):
-            line = Text(f"{score_words(row)}  ").append(plain(row.id), style="bold")
-            console.print(Text("\n").join([line, *(Text("  ") + found for found in _found(row))]), soft_wrap=True)
-    print_unscored(console, [row for row in rows if isinstance(row, Unscored)], ())
+def print_row(console: Console, row: Score | Unscored) -> None:
+    """One picture, what was found in it below; of one without a score only that there is none."""
+    if isinstance(row, Score):
+        line = Text(f"{score_words(row)}  ").append(plain(row.id), style="bold")
+        console.print(Text("\n").join([line, *(Text("  ") + found for found in _found(row))]), soft_wrap=True)
+    else:
+        console.print(Text(row.status, style=STATUS_STYLE).append(f"  {plain(row.id)}", style="bold"), soft_wrap=True)
+    console.file.flush()
 
 
 def print_unscored(console: Console, rows: Sequence[Unscored], warnings: Sequence[Warn]) -> None:

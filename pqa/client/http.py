@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypedDict, TypeVar
 
-from pqa.client.pieces import Pieces
+from pqa.client.pieces import Pieces, split
 from pqa.client.scoring import Request
 from pqa.client.steps import Call, Lost, Reply, Retry, Step, Steps, Wait
-from pqa.errors import MissingExtra
+from pqa.errors import ConfigurationError, MissingExtra
+from pqa.runtime.assess import pictures
 from pqa.types import Image, ImageSource, Ranking, SceneMode, Score, Unscored
 
 try:
@@ -53,6 +54,10 @@ class _Settings:
         retry: Retry | None = None,
         timeout: float = TIMEOUT_S,
     ) -> None:
+        if not url.lower().startswith(("http://", "https://")):
+            raise ConfigurationError(
+                f"expected the address of a service, http://..., got {url}; did you mean http://{url}?"
+            )
         self.url = url.rstrip("/")
         self.model = model
         self.headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
@@ -102,7 +107,8 @@ class Client:
         scored is listed in `unscored`. Raises ServiceError for a service that refuses, fails or is not there, and where no
         picture has a score; ConfigurationError for other inputs.
         """
-        return self._drive(self._settings.request(attribute, scene_mode, on_done).ranking(inputs, scene))
+        images = pictures(inputs, scene)
+        return self._drive(self._settings.request(attribute, scene_mode, on_done).ranking(images))
 
     def score(
         self,
@@ -114,7 +120,22 @@ class Client:
         on_done: Callable[[], None] | None = None,
     ) -> list[Score | Unscored]:
         """Like `Assessor.score`, by the client's model; the rest as in `rank`."""
-        return self._drive(self._settings.request(attribute, scene_mode, on_done).scores(inputs, scene))
+        images = pictures(inputs, scene)
+        return self._drive(self._settings.request(attribute, scene_mode, on_done).scores(images))
+
+    def stream(
+        self,
+        inputs: Inputs,
+        *,
+        scene: str = "default",
+        attribute: str = "overall",
+        scene_mode: SceneMode = "image",
+        on_done: Callable[[], None] | None = None,
+    ) -> Iterator[Score | Unscored]:
+        """The rows of `score`, in input order, an upload's rows as soon as it is answered; in `scene_mode` group at the end."""
+        images = pictures(inputs, scene)
+        for piece in [images] if scene_mode == "group" else split(images, self._settings.pieces):
+            yield from self._drive(self._settings.request(attribute, scene_mode, on_done).scores(piece))
 
     def close(self) -> None:
         self._http.close()
@@ -172,7 +193,8 @@ class AsyncClient:
         on_done: Callable[[], None] | None = None,
     ) -> Ranking:
         """`Client.rank`; `on_done` is called from another thread."""
-        return await self._drive(self._settings.request(attribute, scene_mode, on_done).ranking(inputs, scene))
+        images = await asyncio.to_thread(pictures, inputs, scene)
+        return await self._drive(self._settings.request(attribute, scene_mode, on_done).ranking(images))
 
     async def score(
         self,
@@ -184,7 +206,8 @@ class AsyncClient:
         on_done: Callable[[], None] | None = None,
     ) -> list[Score | Unscored]:
         """`Client.score`; `on_done` is called from another thread."""
-        return await self._drive(self._settings.request(attribute, scene_mode, on_done).scores(inputs, scene))
+        images = await asyncio.to_thread(pictures, inputs, scene)
+        return await self._drive(self._settings.request(attribute, scene_mode, on_done).scores(images))
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -67,4 +67,4 @@ def _size(image: Image) -> int:
             return Path(image.source).stat().st_size
         except OSError:
             return 0
-    return len(image.source)
+    return len(image.source) if isinstance(image.source, bytes) else 0

@@ -18,9 +18,8 @@ from typing import Any, TypeVar, get_args
 from pqa.client.pieces import Pieces, packed, read
 from pqa.client.steps import Call, Retry, Steps, answered
 from pqa.errors import ConfigurationError, ServiceError, Status
-from pqa.runtime.assess import named
 from pqa.structured import structured
-from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unscored
+from pqa.types import Group, Image, Ranking, SceneMode, Score, Unscored
 
 __all__ = ["Request"]
 
@@ -47,9 +46,8 @@ class Request:
     _hashes: dict[str, str] = field(default_factory=dict)
     _failure: ServiceError | None = None
 
-    def ranking(self, inputs: Iterable[ImageSource | Image], scene: str) -> Steps[Ranking]:
+    def ranking(self, images: Sequence[Image]) -> Steps[Ranking]:
         """Raises ServiceError where not one picture has a score: there is no answer then that could list them."""
-        images = _images(inputs, scene)
         documents = yield from self._documents("/rank", packed(images, self.pieces, pooled=True))
         answers = [_read(Ranking, document) for document in documents]
         if not answers:
@@ -64,9 +62,8 @@ class Request:
             unscored=tuple(self._missing[image.id] for image in images if image.id in self._missing),
         )
 
-    def scores(self, inputs: Iterable[ImageSource | Image], scene: str) -> Steps[list[Score | Unscored]]:
+    def scores(self, images: Sequence[Image]) -> Steps[list[Score | Unscored]]:
         """One row a picture, in order."""
-        images = _images(inputs, scene)
         requests = packed(images, self.pieces, pooled=self.scene_mode == "group")
         documents = yield from self._documents("/score", requests)
         scored = [_read(Score, row) for document in documents for row in document["scores"]]
@@ -173,12 +170,6 @@ class Request:
 
     def _options(self, mode: SceneMode) -> dict[str, str]:
         return {"model": self.model, "attribute": self.attribute, "scene_mode": mode}
-
-
-def _images(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:
-    if isinstance(inputs, bytes | str) or not isinstance(inputs, Iterable):
-        raise ConfigurationError(f"expected a list of pictures, got one {type(inputs).__name__}; put it in a list")
-    return named(inputs, scene)
 
 
 def _with_devices(group: Group, devices: dict[str, str | None]) -> Group:

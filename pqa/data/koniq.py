@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pqa.data.labels import Split, read_labels
+from pqa.data.labels import NO_SCENE, Split, read_labels
 from pqa.data.parts import Part
 from pqa.data.rated import RatedSet
 from pqa.data.reading import by_name, need_file, on_one_scale
@@ -51,5 +51,5 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
             raise DataError(f"{path}: expected the sets {', '.join(SETS)}, got {some(unknown)}")
         part = {name: SETS[each] for name, each in zip(named, table.columns["set"], strict=True)}
     # A column "set" reads as scenes elsewhere; here it is the division.
-    labels = replace(labels, scene=("all",) * len(labels))
+    labels = replace(labels, scene=(NO_SCENE,) * len(labels))
     return on_one_scale("koniq", labels, folder, PLACES, part, high=100.0, licence=LICENCE, files=(path,))

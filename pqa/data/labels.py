@@ -21,7 +21,22 @@ from pqa.data.tables import Table, clean_id, read_table, some
 from pqa.errors import DataError
 from pqa.types import Warn
 
-__all__ = ["METADATA", "SPLITS", "VALUE", "Labels", "Split", "beside", "read_labels", "take_split"]
+__all__ = [
+    "CI_HIGH",
+    "CI_LOW",
+    "IMAGE",
+    "METADATA",
+    "NO_SCENE",
+    "SCENE",
+    "SPLITS",
+    "STD",
+    "VALUE",
+    "Labels",
+    "Split",
+    "beside",
+    "read_labels",
+    "take_split",
+]
 
 Array = npt.NDArray[np.float64]
 Split = Literal["scene", "device"]
@@ -31,6 +46,8 @@ VALUE = ("jod", "mos", "label", "score")
 STD = ("jod std", "std", "mos std", "label_std", "sd")
 CI_LOW, CI_HIGH = ("ci low", "ci_low"), ("ci high", "ci_high")
 SCENE = ("scene", "set", "group")
+NO_SCENE = "all"
+"""The one scene of a table that names none."""
 PLACES = (".", "..", "Metadata", "../Metadata", "Test split", "../Test split", "../../Test split", "../../Metadata")
 METADATA = "Image Metadata.csv"
 SPLITS = {"scene": "Scene Split.csv", "device": "Device Split.csv"}
@@ -88,7 +105,7 @@ def read_labels(path: Path, *, column: str | None = None) -> Labels:
     labels = Labels(
         path,
         names,
-        tuple(table.columns[scene]) if scene else ("all",) * len(table),
+        tuple(table.columns[scene]) if scene else (NO_SCENE,) * len(table),
         table.numbers(value),
         table.numbers(std) if std else None,
         _half_width(table, std),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pqa.data.labels import Split
+from pqa.data.labels import NO_SCENE, Split
 from pqa.data.parts import Part
 from pqa.data.rated import Rated, RatedSet
 from pqa.data.reading import Pictures, whole_range
@@ -130,7 +130,7 @@ def _rows(file: Path, part: Part, pictures: Pictures) -> list[Rated]:
             Rated(
                 name,
                 pictures.find(name),
-                "all",
+                NO_SCENE,
                 labels,
                 (math.nan,),
                 part=part,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from pqa.data.labels import Labels, Split
+from pqa.data.labels import NO_SCENE, Labels, Split
 from pqa.data.rated import RatedSet
 from pqa.data.reading import by_name, need_file, on_one_scale
 from pqa.data.tables import some
@@ -52,7 +52,7 @@ def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
             f"{paths[0].parent}: {len(bad)} labels are no numbers ({some(bad)}) or a picture is named twice"
         )
     std = np.array([float(spreads[k]) for k in keep]) / RATINGS**0.5
-    labels = Labels(paths[1], image, ("all",) * len(image), value, std, None, {})
+    labels = Labels(paths[1], image, (NO_SCENE,) * len(image), value, std, None, {})
     return on_one_scale("livew", labels, folder, PLACES, by_name(image), high=100.0, licence=LICENCE, files=paths)
 
 

@@ -1,9 +1,9 @@
 """Your own rated pictures: a folder with one CSV of labels.
 
 The CSV (`labels.csv`, or the only one) has a column for the picture (image, filename, ...), relative to the folder, and one
-for its mean rating (score, mos, jod, label, or overall), higher is better; if wanted std, scene, device, condition, and
-further attributes by name (detail, exposure). Without a scene column the folders of the picture say scene and device:
-`scene/a.jpg`, `scene/device/a.jpg`.
+for its mean rating (score, mos, jod, label, or overall), higher is better; if wanted std, scene, device, condition. Every
+further column of numbers is an attribute by its name (detail, exposure, colour). Without a scene column the folders of the
+picture say scene and device: `scene/a.jpg`, `scene/device/a.jpg`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from pqa.data.labels import VALUE, Labels, Split, read_labels
+import numpy as np
+
+from pqa.data.labels import CI_HIGH, CI_LOW, IMAGE, NO_SCENE, SCENE, STD, VALUE, Labels, Split, read_labels
 from pqa.data.rated import Rated, RatedSet
 from pqa.data.reading import Pictures, by_group, rated, whole_range
-from pqa.data.tables import read_table
+from pqa.data.tables import Table, read_table
 from pqa.errors import DataError
 from pqa.types import Warn
 
 __all__ = ["FILE", "attributes", "label_file", "read"]
 
 FILE = "labels.csv"
-NAMES = ("overall", "detail", "exposure")
+OVERALL = ("overall", *VALUE)
+OTHERS = frozenset(
+    {*IMAGE, *OVERALL, *SCENE, *STD, *CI_LOW, *CI_HIGH, "device", "condition", "split", "total comparisons"}
+)
+"""Columns that are no further attribute, whatever is in them; names that end in std are none either."""
 LICENCE = "as its owner says"
 
 
@@ -42,9 +48,19 @@ def _need(folder: Path) -> Path:
 
 
 def attributes(folder: Path) -> tuple[str, ...]:
-    """Those with a column; any name of a mean rating is the overall one."""
+    """Those with a column: any name of a mean rating is the overall one, further ones are the other columns of numbers."""
     table = read_table(_need(folder))
-    return tuple(name for name in NAMES if table.find((name, *VALUE) if name == "overall" else (name,)))
+    overall = ("overall",) if table.find(OVERALL) else ()
+    return (*overall, *(name for name in table.columns if _is_rating(table, name)))
+
+
+def _is_rating(table: Table, name: str) -> bool:
+    if name in OTHERS or name.endswith("std"):
+        return False
+    try:
+        return bool(np.isfinite(table.numbers(name)).any())
+    except DataError:
+        return False
 
 
 def read(folder: Path, wanted: tuple[str, ...], split: Split) -> RatedSet:
@@ -90,7 +106,7 @@ def _placed(labels: Labels) -> Labels:
     scenes = labels.scene
     warnings = labels.warnings
     if any(parents) and any(warning.code == "one_scene" for warning in warnings):
-        scenes = tuple(parts[0] if parts else "all" for parts in parents)
+        scenes = tuple(parts[0] if parts else NO_SCENE for parts in parents)
         warnings = tuple(warning for warning in warnings if warning.code != "one_scene")
     device = labels.columns.get("device", tuple(parts[1] if len(parts) > 1 else "" for parts in parents))
     return replace(labels, scene=scenes, columns={**labels.columns, "device": device}, warnings=warnings)

@@ -152,7 +152,10 @@ def known_as(folder: Path, kind: str | None = None) -> str:
         if row.here(folder):
             return name
     looked = "; ".join(f"{name}: {', '.join(row.files)}" for name, row in SETS.items())
-    raise DataError(f"{folder}: no data set is recognised in it or one folder below; looked for {looked}")
+    raise DataError(
+        f"{folder}: no data set is recognised in it or one folder below; pictures of your own need {own.FILE} beside them, "
+        f"with the columns image and score (docs/data.md); looked for {looked}"
+    )
 
 
 def read_all(

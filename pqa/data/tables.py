@@ -1,11 +1,13 @@
 """Plain CSV tables by column: with or without a byte-order mark, columns found by name whatever their case.
 
-File names need not be text: bytes that are not UTF-8 come back as they are (surrogates), as `pqa score` writes them.
+File names need not be text: bytes that are not UTF-8 come back as they are (surrogates), as `pqa score` writes them. A text
+that a spreadsheet would take for a formula is written `guarded`, with an apostrophe in front, and read without it.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,10 @@ import numpy.typing as npt
 
 from pqa.errors import DataError
 
-__all__ = ["Table", "clean_id", "read_table", "some"]
+__all__ = ["Table", "clean_id", "guarded", "read_table", "some", "unguarded"]
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""How a cell begins that a spreadsheet would run, with the apostrophes that a name may have of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,22 @@ def read_table(path: Path) -> Table:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: expected {len(header)} cells, got {len(row)}")
-    return Table(path, {name: [row[k].strip() for row in rows[1:]] for k, name in enumerate(header)})
+    return Table(path, {name: [unguarded(row[k].strip()) for row in rows[1:]] for k, name in enumerate(header)})
+
+
+def guarded(text: str) -> str:
+    """`text` for a cell of a CSV file, so that no spreadsheet runs it (OWASP, "CSV Injection"); `unguarded` undoes it."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(cell: str) -> str:
+    """The text that `guarded` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def clean_id(name: str) -> str:
     """A picture's name with forward slashes and without a leading ./"""
-    return name.strip().replace("\\", "/").removeprefix("./")
+    return name.replace("\\", "/").removeprefix("./")
 
 
 def some(names: Sequence[str], count: int = 5) -> str:

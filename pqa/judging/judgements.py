@@ -24,7 +24,7 @@ import numpy as np
 from pqa.errors import DataError
 from pqa.judging.scaling import Judgements
 
-__all__ = ["JudgementTable", "Problem", "read_conditions", "read_judgements"]
+__all__ = ["JudgementTable", "Problem", "read_conditions", "read_judgements", "unjudged"]
 
 _COLUMNS = {
     "observer": ("observer", "observerid"),
@@ -91,6 +91,14 @@ def read_judgements(path: Path | str, conditions: Mapping[str, Iterable[str]] | 
         for scene, names in known.items()
     }
     return JudgementTable(scenes, tuple(problems + (_repeats(rows) if has_observers else [])), total)
+
+
+def unjudged(conditions: Mapping[str, Iterable[str]]) -> JudgementTable:
+    """The table of a study that has not begun: conditions by scene, no judgement."""
+    scenes = {
+        scene: _scene([], tuple(dict.fromkeys(names)), has_observers=False) for scene, names in conditions.items()
+    }
+    return JudgementTable(scenes, (), 0)
 
 
 def read_conditions(path: Path | str) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import open_clip
 import timm
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 from jaxtyping import Float, Int64
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -185,11 +185,17 @@ def read_weights(weight: Weight) -> dict[str, Tensor]:
 def _download(weight: Weight) -> Path:
     if not weight.hub:
         raise missing(weight, "not on the hub")
-    try:
-        path = Path(hf_hub_download(weight.hub, weight.file))
     # The hub's client raises a dozen unrelated types (network, HTTP, cache, offline mode): all mean "not to be had".
+    silent: Exception | None = None
+    try:
+        # Asked once: a download's own retries take half a minute to find out that nobody answers.
+        get_hf_file_metadata(hf_hub_url(weight.hub, weight.file))
     except Exception as error:
-        raise missing(weight, f"the hub is out of reach: {type(error).__name__}") from error
+        silent = error
+    try:
+        path = Path(hf_hub_download(weight.hub, weight.file, local_files_only=silent is not None))
+    except Exception as error:
+        raise missing(weight, f"the hub is out of reach: {type(silent or error).__name__}") from (silent or error)
     verify(path, weight, weight.sha256)
     return path
 

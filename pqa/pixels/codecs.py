@@ -14,12 +14,12 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from pqa.errors import UnreadableImage, UnsupportedImage
 from pqa.pixels.headers import Header, input_errors, is_still_webp, opened, png_chunks
 
-__all__ = ["FLIPPED_X", "FLIPPED_Y", "decode", "eight_bit"]
+__all__ = ["FLIPPED_X", "FLIPPED_Y", "decode", "displayed", "eight_bit"]
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -162,6 +162,24 @@ def _eight_bit_rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         mixed = values[..., :3].astype(np.uint32) * alpha + BACKGROUND * (255 - alpha)
         values = ((mixed + 127) // 255).astype(np.uint8)
     return values
+
+
+def displayed(image: Image.Image) -> Pixels:
+    """(H, W, 3) sRGB of a picture that somebody else opened with Pillow, upright. Raises InputError where it cannot be read."""
+    with input_errors("reading a Pillow picture"):
+        image.load()  # which turns TIFF upright and takes its tag away
+        if image.mode.startswith("I;16"):
+            rgb = Image.fromarray(eight_bit(np.asarray(image).astype(np.uint16)))
+        else:
+            rgb = _Srgb(image.info.get("icc_profile"))(image)
+        return np.array(_turned(rgb, _stated(image)))
+
+
+def _stated(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # EXIF is decoration: garbage in it never fails a picture
+        return 1
 
 
 class _Srgb:

@@ -112,6 +112,8 @@ def input_errors(doing: str) -> Iterator[None]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"the header promises too many pixels: {error}") from error
+    except MemoryError as error:
+        raise ImageTooLarge(f"{doing} failed: there is not enough memory for it") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"{doing} failed: damaged, or of a kind that is not read here") from error
     except Exception as error:  # decoders raise whatever they like on hostile files

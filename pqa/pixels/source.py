@@ -54,17 +54,21 @@ DEFAULT_LIMITS = Limits()
 
 
 def open_picture(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Source:
-    """Open a picture: bytes of a file, its path, or an array (H, W, 3) RGB, (H, W) grey, (H, W, 4) RGBA of uint8 or uint16.
+    """Open a picture: bytes of a file, its path, or an array (H, W, 3) RGB, (H, W) grey, (H, W, 4) RGBA of uint8 or uint16,
+    or a picture opened by Pillow, which is turned and coloured as its EXIF orientation and its profile say.
 
     Reads the header only. Raises EmptyImage, ImageTooLarge, UnsupportedImage or UnreadableImage, for a path also when it
     cannot be read. Damage behind the header shows at the first `reduced` or `region`.
     """
+    if isinstance(source, Image.Image):
+        _check_size(*source.size, limits)
+        source = codecs.displayed(source)
     if isinstance(source, np.ndarray):
         return _open_array(source, limits)
     if isinstance(source, str | Path):
         source = _read(Path(source), limits)
     if not isinstance(source, bytes):
-        raise UnreadableImage(f"expected bytes, a path or a numpy array, got {type(source).__name__}")
+        raise UnreadableImage(f"expected bytes, a path, a numpy array or a Pillow picture, got {type(source).__name__}")
     if not source:
         raise EmptyImage("expected a picture, got 0 bytes")
     if len(source) > limits.max_bytes:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pqa.data.tables import read_table
+from pqa.data.tables import guarded, read_table
 from pqa.errors import DataError
 from pqa.evaluation.metrics import METRICS
 from pqa.evaluation.significance import wins
@@ -100,13 +100,13 @@ def csv_table(study: Study) -> str:
         for scene, intervals in zip(evaluation.scenes, model.scene_intervals, strict=True):
             ceiling = ceilings.get(scene.scene)
             writer.writerow(
-                [model.name, scene.fit.name, scene.scene, scene.n]
+                [guarded(model.name), scene.fit.name, guarded(scene.scene), scene.n]
                 + [getattr(scene, metric) for metric in METRICS]
                 + [end for metric in METRICS for end in (intervals[metric].low, intervals[metric].high)]
                 + ["" if ceiling is None else ceiling.score, " ".join(scene.undefined)]
             )
         writer.writerow(
-            [model.name, evaluation.mapping, "median", evaluation.n]
+            [guarded(model.name), evaluation.mapping, "median", evaluation.n]
             + [getattr(evaluation, metric) for metric in METRICS]
             + [end for metric in METRICS for end in (model.intervals[metric].low, model.intervals[metric].high)]
             + ["", ""]
@@ -158,7 +158,9 @@ def add_to_leaderboard(study: Study, path: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {name: guarded(cell) if name in LEADERBOARD else cell for name, cell in row.items()} for row in rows
+    )
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")

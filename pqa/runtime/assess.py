@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pqa import ranking
-from pqa.errors import ConfigurationError, InputError, ModelError, unknown_key
+from pqa.errors import ConfigurationError, DataError, ImageTooLarge, InputError, ModelError, unknown_key
 from pqa.pixels.source import DEFAULT_LIMITS, Limits
 from pqa.runtime.joint import MAX_SET
 from pqa.runtime.predictor import Prediction, Predictor
@@ -19,7 +21,7 @@ from pqa.runtime.store import ModelStore
 from pqa.session import available_cpus
 from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unscored, Warn
 
-__all__ = ["SCENE_MODES", "Assessor", "Outcome", "answer", "check_request", "load", "named", "score_rows"]
+__all__ = ["SCENE_MODES", "Assessor", "Outcome", "answer", "check_request", "load", "named", "pictures", "score_rows"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,28 @@ def named(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:
         seen.add(name)
         images.append(Image(name, item.source, item.scene, item.device))
     return images
+
+
+def pictures(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:
+    """The inputs, `named`.
+
+    Raises ConfigurationError for one picture in place of a list, DataError where there is nothing to look at: an empty list,
+    or paths not one of which leads to a file.
+    """
+    if isinstance(inputs, bytes | str | np.ndarray) or not isinstance(inputs, Iterable):
+        raise ConfigurationError(f"expected a list of pictures, got one {type(inputs).__name__}; put it in a list")
+    images = named(inputs, scene)
+    if not images:
+        raise DataError("expected at least one picture, got an empty list")
+    paths = [image.source for image in images if isinstance(image.source, str | Path)]
+    if len(paths) == len(images) and all(map(_no_file, paths)):
+        names = ", ".join(map(str, paths[:3])) + ", ..." * (len(paths) > 3)
+        raise DataError(f"expected files, got none at {names}; a folder's pictures are named one by one")
+    return images
+
+
+def _no_file(path: str | Path) -> bool:
+    return os.path.isdir(path) or not os.path.exists(path)
 
 
 def check_request(predictor: Predictor, images: Sequence[Image], attribute: str, scene_mode: str) -> None:
@@ -76,6 +100,24 @@ def score_rows(
         else predictor.compose(image, outcome, attribute=attribute, scene_vector=vectors.get(image.scene))
         for image, outcome in items
     ]
+
+
+def _whole_scenes(
+    images: Sequence[Image], items: Iterable[tuple[Image, Outcome]]
+) -> Iterator[list[tuple[Image, Outcome]]]:
+    """The `items` of `images`, in order, held back until every scene that they belong to is complete."""
+    left = Counter(image.scene for image in images)
+    held: list[tuple[Image, Outcome]] = []
+    begun: set[str] = set()
+    for image, outcome in items:
+        held.append((image, outcome))
+        begun.add(image.scene)
+        left[image.scene] -= 1
+        if not left[image.scene]:
+            begun.discard(image.scene)
+        if not begun:
+            yield held
+            held = []
 
 
 def answer(
@@ -146,11 +188,34 @@ class Assessor:
     ) -> list[Score | Unscored]:
         """Score every picture by itself; one row a picture, in input order; a bad picture becomes an `Unscored` row.
 
-        `inputs` are paths, bytes of files, arrays (H, W, 3) uint8 RGB, or `pqa.types.Image`. `on_done` is called
-        after each picture, from worker threads. Raises ConfigurationError for an attribute or scene unknown to the model.
+        `inputs` are paths, bytes of files, arrays (H, W, 3) uint8 RGB, Pillow's pictures, or `pqa.types.Image`. `on_done` is
+        called after each picture, from worker threads. Raises ConfigurationError for an attribute or scene unknown to the
+        model, DataError where no picture is named, or where no path leads to a file.
         """
-        items = self._outcomes(inputs, scene, attribute, scene_mode, on_done)
-        return score_rows(self.predictor, items, attribute=attribute, scene_mode=scene_mode)
+        return list(self.stream(inputs, scene=scene, attribute=attribute, scene_mode=scene_mode, on_done=on_done))
+
+    def stream(
+        self,
+        inputs: Iterable[ImageSource | Image],
+        *,
+        scene: str = "default",
+        attribute: str = "overall",
+        scene_mode: SceneMode = "image",
+        on_done: Callable[[], None] | None = None,
+    ) -> Iterator[Score | Unscored]:
+        """The rows of `score`, in input order, each as soon as it is made; no row is kept here.
+
+        With `scene_mode` group a row rests on its whole scene: rows come when the scenes that are begun are complete.
+        """
+        images = self._checked(inputs, scene, attribute, scene_mode)
+        items = self._outcomes(images, on_done)
+        # A row of its own posterior, or of a named scene, waits for no other picture.
+        ready = _whole_scenes(images, items) if scene_mode == "group" else ([item] for item in items)
+        return (
+            row
+            for part in ready
+            for row in score_rows(self.predictor, part, attribute=attribute, scene_mode=scene_mode)
+        )
 
     def rank(
         self,
@@ -162,22 +227,18 @@ class Assessor:
         on_done: Callable[[], None] | None = None,
     ) -> Ranking:
         """Rank pictures, best first, one group a scene. `scene` is for inputs without one; the rest as in `score`."""
-        items = self._outcomes(inputs, scene, attribute, scene_mode, on_done)
+        images = self._checked(inputs, scene, attribute, scene_mode)
+        items = list(self._outcomes(images, on_done))
         return answer(self.predictor, items, attribute=attribute, scene_mode=scene_mode)
 
-    def _outcomes(
-        self,
-        inputs: Iterable[ImageSource | Image],
-        scene: str,
-        attribute: str,
-        scene_mode: SceneMode,
-        on_done: Callable[[], None] | None,
-    ) -> list[tuple[Image, Outcome]]:
-        if isinstance(inputs, bytes | str | Path | np.ndarray):
-            raise ConfigurationError(f"expected a list of pictures, got one {type(inputs).__name__}; put it in a list")
-        images = named(inputs, scene)
+    def _checked(
+        self, inputs: Iterable[ImageSource | Image], scene: str, attribute: str, scene_mode: SceneMode
+    ) -> list[Image]:
+        images = pictures(inputs, scene)
         check_request(self.predictor, images, attribute, scene_mode)
+        return images
 
+    def _outcomes(self, images: Sequence[Image], on_done: Callable[[], None] | None) -> Iterator[tuple[Image, Outcome]]:
         def one(image: Image) -> Outcome:
             outcome = self.assess(image)
             if on_done is not None:
@@ -185,7 +246,7 @@ class Assessor:
             return outcome
 
         with ThreadPoolExecutor(max_workers=self._workers) as pool:
-            return list(zip(images, pool.map(one, images), strict=True))
+            yield from zip(images, pool.map(one, images), strict=True)
 
     def assess(self, image: Image) -> Outcome:
         """Prepare and run one picture alone, so that its score never depends on others."""
@@ -193,6 +254,9 @@ class Assessor:
             return self.predictor.infer([self.predictor.prepare(image.source)])[0]
         except (InputError, ModelError) as error:
             return Unscored(image.id, image.scene, error.status, str(error))
+        except MemoryError:
+            detail = "there is not enough memory for this picture; send a smaller one, or work on fewer at once"
+            return Unscored(image.id, image.scene, ImageTooLarge.status, detail)
         except Exception as error:  # a bug met by one picture must not cost the others their result
             log.exception("scoring one picture failed")
             return Unscored(image.id, image.scene, "model_error", f"internal error: {type(error).__name__}")

@@ -24,9 +24,15 @@ def test_demo_asks_a_real_service_and_stops_it(
     assert all(out.count(name) >= 3 for name in pictures)  # in the table, in curl's line, in the service's order
     assert "the same answer as on the command line, to the last bit" in out
     assert (tmp_path / "demo" / "contact-sheet.html").stat().st_size > 10_000
-    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/rank", out)[1])
+    # What is left to type works: the last lines start a service and ask that one.
+    *_, serve, curl = out.splitlines()
+    assert serve.strip() == f"pqa serve --port 8000 --model {tiny_model}"
+    assert curl.endswith(" http://127.0.0.1:8000/rank")
+    assert set(re.findall(r"(?:port |127\.0\.0\.1:)(\d+)", out)) == {"8000"}
+    # The one that was asked is gone.
+    *_, started = re.findall(r'"port": (\d+)|127\.0\.0\.1:(\d+)', (tmp_path / "demo" / "serve.log").read_text())
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+        assert probe.connect_ex(("127.0.0.1", int("".join(started)))) != 0
     assert err == ""
 
 

@@ -107,3 +107,10 @@ def test_what_cannot_be_read_keeps_its_scene_and_loses_no_other() -> None:
     assert [image.scene for image in found] == ["s", "group-002", "group-001"]
     assert len(counted) == 3
     assert auto_group([]) == []
+
+
+def test_names_sort_as_their_numbers_do() -> None:
+    images = [Image(f"{number:04}", jpeg(content(0), NOON + timedelta(days=number), "A")) for number in range(1001)]
+    names = [image.scene for image in auto_group(images)]
+    assert (names[0], names[-1]) == ("group-0001", "group-1001")
+    assert names == sorted(names)

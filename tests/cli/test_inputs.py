@@ -109,13 +109,76 @@ def test_a_folder_without_pictures(tmp_path: Path) -> None:
     assert [(row.id, row.status) for row in found.unscored] == [((tmp_path / "empty").as_posix(), "empty")]
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+def test_links_are_passed_over_and_counted_unless_asked_for(tmp_path: Path) -> None:
+    top = tmp_path / "in"
+    make(tmp_path, "in/set/real/a.jpg", "in/b.jpg", "out/far.jpg")
+    os.symlink(tmp_path / "out", top / "set" / "data", target_is_directory=True)
+    os.symlink(top, top / "set" / "real" / "up", target_is_directory=True)
+    os.symlink(top / "b.jpg", top / "set" / "c.jpg")
+    os.symlink(top / "set" / "real", top / "set" / "again", target_is_directory=True)
+    found = collect([str(top / "set")])
+    assert ids(found) == ["real/a.jpg"]
+    assert found.notes == ("passed over 4 links; --follow-links takes them",)
+    found = collect([str(top / "set")], follow_links=True)
+    # Through `up` comes the parent, but no folder a second time.
+    assert ids(found) == ["c.jpg", "data/far.jpg", "real/a.jpg", "real/up/b.jpg"]
+    assert found.notes == ()
+
+
+def test_links_that_are_named_are_taken(tmp_path: Path) -> None:
     make(tmp_path, "real/a.jpg")
     os.symlink(tmp_path / "real", tmp_path / "data", target_is_directory=True)
-    os.symlink(tmp_path, tmp_path / "real" / "up", target_is_directory=True)
+    os.symlink(tmp_path / "real" / "a.jpg", tmp_path / "b.jpg")
+    found = collect([str(tmp_path / "data"), str(tmp_path / "b.jpg")])
+    assert ids(found) == ["a.jpg", str(tmp_path / "b.jpg")]
+
+
+def test_bins_thumbnails_and_previews_are_passed_over_and_counted(tmp_path: Path) -> None:
+    aside = ["@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", ".thumbnails", ".Trash-1000", "My Previews.lrdata"]
+    make(tmp_path, "a.jpg", "park/b.jpg", "._a.jpg", ".git/objects/x", "lost+found/none.txt")
+    make(tmp_path, *(f"park/{name}/b.jpg/c.jpg" for name in aside))
     found = collect([str(tmp_path)])
-    assert "data/a.jpg" in ids(found)
-    assert len(ids(found)) < 5
+    assert ids(found) == ["a.jpg", "park/b.jpg"]
+    pictures, hidden = found.notes
+    assert pictures.startswith("passed over 7 pictures in folders of thumbnails, bins and the like: #recycle, ")
+    assert hidden == "passed over 1 hidden picture"
+    assert collect([str(tmp_path / "park")]).notes == (pictures,)
+
+
+def test_such_a_folder_is_taken_when_it_is_named(tmp_path: Path) -> None:
+    make(tmp_path, "#recycle/a.jpg")
+    assert ids(collect([str(tmp_path / "#recycle")])) == ["a.jpg"]
+
+
+@pytest.mark.parametrize("pattern", [False, True])
+def test_of_several_folders_each_is_a_scene(tmp_path: Path, pattern: bool) -> None:
+    make(tmp_path, "scenes/garden/a.jpg", "scenes/office/a.jpg", "scenes/office/more/phone/b.jpg")
+    paths = (
+        [str(tmp_path / "scenes" / "*" / "")]
+        if pattern
+        else [str(tmp_path / "scenes" / n) for n in ("garden", "office")]
+    )
+    assert scenes(collect(paths)) == {
+        "garden/a.jpg": ("garden", None),
+        "office/a.jpg": ("office", None),
+        "office/more/phone/b.jpg": ("office/more", "phone"),
+    }
+    named = scenes(collect(paths, scene="beach"))
+    assert [scene for scene, _ in named.values()] == ["beach", "beach", "office/more"]
+
+
+def test_ids_of_several_folders_tell_them_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "mon/garden/a.jpg", "tue/garden/a.jpg", "tue/garden/b.nef", "c.jpg")
+    monkeypatch.chdir(tmp_path)
+    found = collect(["mon/garden", "./tue/../tue/garden/", "c.jpg"])
+    assert scenes(found) == {
+        "mon/garden/a.jpg": ("mon/garden", None),
+        "tue/garden/a.jpg": ("tue/garden", None),
+        "c.jpg": ("default", None),
+    }
+    assert [row.id for row in found.unscored] == ["tue/garden/b.nef"]
+    # A folder and one within it: both are named, neither is "."
+    assert ids(collect(["tue", "tue/garden"])) == ["tue/garden/a.jpg", "tue/garden/a.jpg#2"]
 
 
 def test_a_locked_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

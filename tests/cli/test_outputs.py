@@ -7,14 +7,16 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
 from pqa import ranking
-from pqa.cli.outputs import check_out, copy_top, table, write_answer
+from pqa.cli.outputs import check_out, copy_top, open_rows, table, write_ranking
+from pqa.data.labels import read_labels
+from pqa.data.predictions import common, read_predictions
 from pqa.errors import ConfigurationError, DataError, MissingExtra
 from pqa.spec import Calibration
 from pqa.types import Estimate, ModelInfo, Ranking, Reason, Scale, Score, Unscored
@@ -55,13 +57,19 @@ def answer(*groups: Sequence[Score]) -> Ranking:
     )
 
 
+def write_rows(rows: Sequence[Score | Unscored], path: Path) -> None:
+    with open_rows(path, devices=any(isinstance(row, Score) and row.device for row in rows)) as write:
+        for row in rows:
+            write(row)
+
+
 THREE = [score("a.jpg", 0.1), score("b.jpg", 2 / 3), score("c, d.jpg", 0.30000000000000004)]
 
 
 def test_csv_reads_back_to_the_same_numbers(tmp_path: Path) -> None:
     out = tmp_path / "p.csv"
-    write_answer(answer(THREE, [score("e.jpg", 0.5, "beach", None)]), out)
-    with out.open(newline="", encoding="utf-8") as file:
+    write_ranking(answer(THREE, [score("e.jpg", 0.5, "beach", None)]), out)
+    with out.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("image", "scene", "rank", "tie_group", "score", "score_std", "relative_quality", "joint_score"),
@@ -77,14 +85,14 @@ def test_csv_reads_back_to_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_csv_names_devices_where_they_are_known(tmp_path: Path) -> None:
-    write_answer([dataclasses.replace(THREE[0], device="phone"), THREE[1]], tmp_path / "p.csv")
-    rows = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()))
+    write_rows([dataclasses.replace(THREE[0], device="phone"), THREE[1]], tmp_path / "p.csv")
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert [row["device"] for row in rows] == ["phone", ""]
 
 
 def test_csv_of_scores_keeps_input_order_without_ranks(tmp_path: Path) -> None:
-    write_answer([*THREE, BROKEN], tmp_path / "p.csv")
-    rows = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()))
+    write_rows([*THREE, BROKEN], tmp_path / "p.csv")
+    rows = list(csv.DictReader((tmp_path / "p.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert [row["image"] for row in rows] == ["a.jpg", "b.jpg", "c, d.jpg"]
     assert not {"rank", "tie_group", "relative_quality"} & set(rows[0])
 
@@ -92,7 +100,7 @@ def test_csv_of_scores_keeps_input_order_without_ranks(tmp_path: Path) -> None:
 def test_names_that_are_no_text_keep_their_bytes(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.jpg")
     for kind in ("csv", "json", "parquet"):
-        write_answer([score(odd, 0.5)], tmp_path / f"p.{kind}")
+        write_rows([score(odd, 0.5)], tmp_path / f"p.{kind}")
     assert b"\ncaf\xe9.jpg,park," in (tmp_path / "p.csv").read_bytes()
     assert json.loads((tmp_path / "p.json").read_text())[0]["id"] == odd
     assert pyarrow.parquet.read_table(tmp_path / "p.parquet")["image"].to_pylist() == ["caf\\udce9.jpg"]
@@ -100,13 +108,13 @@ def test_names_that_are_no_text_keep_their_bytes(tmp_path: Path) -> None:
 
 def test_json_is_the_document(tmp_path: Path) -> None:
     document = answer(THREE)
-    write_answer(document, tmp_path / "p.json")
+    write_ranking(document, tmp_path / "p.json")
     assert json.loads((tmp_path / "p.json").read_text()) == json.loads(json.dumps(document.to_dict()))
 
 
 def test_parquet_holds_the_same_table_with_types(tmp_path: Path) -> None:
     document = answer(THREE)
-    write_answer(document, tmp_path / "p.parquet")
+    write_ranking(document, tmp_path / "p.parquet")
     found = pyarrow.parquet.read_table(tmp_path / "p.parquet")
     assert found.to_pylist() == table(document)
     assert {name: str(found.schema.field(name).type) for name in ("image", "rank", "score", "exposure_std")} == {
@@ -125,10 +133,12 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
 def test_nothing_scored_still_gives_a_file(tmp_path: Path, kind: str) -> None:
-    write_answer([BROKEN], tmp_path / f"p.{kind}")
+    write_rows([BROKEN], tmp_path / f"p.{kind}")
     assert (tmp_path / f"p.{kind}").stat().st_size > 0
     if kind == "csv":
-        assert (tmp_path / "p.csv").read_text() == "image,scene,score\n"
+        assert (tmp_path / "p.csv").read_text(encoding="utf-8-sig") == "image,scene,score\n"
+    if kind == "json":
+        assert [row["id"] for row in json.loads((tmp_path / "p.json").read_text())] == ["broken.jpg"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,9 +150,105 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="space"):
-        write_answer(THREE, out)
+        write_ranking(answer(THREE), out)
     assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
     assert out.read_text() == "old"
+
+
+def parts(folder: Path) -> list[Path]:
+    return list(folder.glob("*.part"))
+
+
+def test_rows_are_in_the_file_as_soon_as_they_are_given(tmp_path: Path) -> None:
+    for kind in ("csv", "json"):
+        with open_rows(tmp_path / f"p.{kind}", devices=False) as write:
+            for count, row in enumerate(THREE, 1):
+                write(row)
+                (part,) = parts(tmp_path)
+                text = part.read_text(encoding="utf-8-sig")
+                if kind == "csv":
+                    assert [row["image"] for row in csv.DictReader(text.splitlines())] == [
+                        "a.jpg",
+                        "b.jpg",
+                        "c, d.jpg",
+                    ][:count]
+                else:
+                    assert len(json.loads(text + "]")) == count
+                assert not (tmp_path / f"p.{kind}").exists()
+        assert not parts(tmp_path)
+
+
+def interrupted(write: Callable[[Score], None]) -> None:
+    write(THREE[0])
+    write(THREE[1])
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_rows_until_an_error_are_kept_apart_and_named(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / f"p.{kind}"
+    out.write_text("old")
+    with pytest.raises(KeyboardInterrupt), open_rows(out, devices=False) as write:
+        interrupted(write)
+    assert out.read_text() == "old"
+    (part,) = parts(tmp_path)
+    assert capsys.readouterr().err == f"pqa: ended early; 2 rows are in {part}\n"
+    if kind == "csv":
+        assert read_predictions(part).image == ("a.jpg", "b.jpg")
+    elif kind == "json":
+        assert [row["id"] for row in json.loads(part.read_text())] == ["a.jpg", "b.jpg"]
+    else:
+        assert pyarrow.parquet.read_table(part)["image"].to_pylist() == ["a.jpg", "b.jpg"]
+
+
+def test_an_error_before_the_first_row_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError), open_rows(tmp_path / "p.csv", devices=False):
+        raise ConfigurationError("no such attribute")
+    assert not list(tmp_path.iterdir())
+
+
+FORMULAS = [
+    "=1+1.jpg",
+    "+a.jpg",
+    "-b.jpg",
+    "@c.jpg",
+    "\td.jpg",
+    "\re.jpg",
+    "'=f.jpg",
+    "''-g.jpg",
+    "'h.jpg",
+    "i=j.jpg",
+    '=,"k.jpg',
+]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_cell_is_a_formula_and_names_come_back(tmp_path: Path, whole: bool) -> None:
+    rows = [score(name, -0.5 + 0.1 * k, scene="=cmd()") for k, name in enumerate(FORMULAS)]
+    out = tmp_path / "p.csv"
+    if whole:
+        write_ranking(answer(rows), out)
+    else:
+        write_rows(rows, out)
+    with out.open(newline="", encoding="utf-8-sig") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not number(cell)] == []
+    assert sum(map(number, cells)) > len(rows)
+    found = read_predictions(out)
+    assert dict(zip(found.image, found.score, strict=True)) == {row.id: row.score for row in rows}
+    assert set(found.columns["scene"]) == {"=cmd()"}
+    # A person's own table has the names as they are.
+    (tmp_path / "labels.csv").write_text("image,mos\n" + "".join(f"{name},1\n" for name in FORMULAS[:4]))
+    assert common(read_labels(tmp_path / "labels.csv"), [found])[0].image == tuple(FORMULAS[:4])
+
+
+def number(cell: str) -> bool:
+    try:
+        return bool(float(cell)) or True
+    except ValueError:
+        return False
 
 
 def test_an_unknown_suffix_is_told_early(tmp_path: Path) -> None:

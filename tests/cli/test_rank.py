@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +20,7 @@ from PIL import Image
 
 import pqa
 from pqa.cli.main import main
+from pqa.data.predictions import read_predictions
 
 Run = Callable[..., tuple[int, str, str]]
 SHOTS = ["dark.jpg", "noisy.jpg", "sharp.jpg", "soft.jpg"]
@@ -119,6 +122,23 @@ def test_scenes_found_by_likeness(run: Run, portrait_set: Path, tmp_path: Path) 
     assert sorted(sorted(group["order"]) for group in groups) == [["a.jpg", "b.jpg"], ["c.png"]]
 
 
+def test_groups_are_answered_in_the_order_of_their_numbers(run: Run, portrait_set: Path, tmp_path: Path) -> None:
+    exif, later = Image.Exif(), Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:01 12:00:00"
+    later.get_ifd(0x8769)[0x9003] = "2024:05:02 12:00:00"
+    for shot in (exif, later):
+        shot[0x0110] = "A"
+    # By name the later day comes first.
+    with Image.open(portrait_set / "sharp.jpg") as picture:
+        picture.save(tmp_path / "a.jpg", exif=later)
+        picture.save(tmp_path / "b.jpg", exif=exif)
+    groups = json.loads(run("rank", tmp_path, "--group", "auto", "--json")[1])["groups"]
+    assert [(group["scene"], group["order"]) for group in groups] == [
+        ("group-001", ["b.jpg"]),
+        ("group-002", ["a.jpg"]),
+    ]
+
+
 def test_attribute_and_map(run: Run, portrait_set: Path, tmp_path: Path) -> None:
     table = tmp_path / "map.csv"
     table.write_text("image,scene\n" + "".join(f"{portrait_set / name},yard\n" for name in SHOTS[:3]))
@@ -137,7 +157,7 @@ def test_files_beside_the_answer(run: Run, small: Path, tmp_path: Path) -> None:
     code, out, _ = run("rank", small, "--json", *options)
     (order,) = [group["order"] for group in json.loads(out)["groups"]]
     assert code == 0
-    with (tmp_path / "r.csv").open(newline="") as file:
+    with (tmp_path / "r.csv").open(newline="", encoding="utf-8-sig") as file:
         assert [row["image"] for row in csv.DictReader(file)] == order
     assert order[0] in sheet.read_text(encoding="utf-8")
     expected = {"sharp.jpg", "sharp.dng"} if order[0] == "sharp.jpg" else {order[0]}
@@ -147,10 +167,52 @@ def test_files_beside_the_answer(run: Run, small: Path, tmp_path: Path) -> None:
 
 def test_table_of_scores_starts_with_image(run: Run, portrait_set: Path, tmp_path: Path) -> None:
     assert run("score", portrait_set, "--out", tmp_path / "p.csv")[0] == 0
-    with (tmp_path / "p.csv").open(newline="") as file:
+    with (tmp_path / "p.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert next(iter(rows[0])) == "image"
     assert all(float(row["score"]) for row in rows)
+
+
+KILLED = """
+import os, pathlib, sys, time
+from pqa.cli.main import main
+from pqa.runtime.assess import Assessor
+
+assess = Assessor.assess
+
+def dying(self, image):
+    if image.id == "sharp.jpg":
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            for part in pathlib.Path(sys.argv[1]).glob("*.part"):
+                if b"noisy.jpg" in part.read_bytes():
+                    os.kill(os.getpid(), 9)
+            time.sleep(0.01)
+    return assess(self, image)
+
+Assessor.assess = dying
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_process_that_is_killed_loses_no_row(
+    portrait_set: Path, tiny_model: Path, tmp_path: Path, form: list[str], kind: str
+) -> None:
+    out = tmp_path / f"p.{kind}"
+    command = ["score", str(portrait_set), "--model", str(tiny_model), "--out", str(out), *form]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -9, done.stderr
+    assert all(name in done.stdout for name in ("dark.jpg", "noisy.jpg"))
+    (part,) = tmp_path.iterdir()
+    assert part.name.startswith(f"p.{kind}.")
+    if kind == "csv":
+        assert read_predictions(part).image == ("dark.jpg", "noisy.jpg")
+    else:
+        assert [row["id"] for row in json.loads(part.read_text() + "]")] == ["dark.jpg", "noisy.jpg"]
 
 
 def test_untrained_model_is_refused_unless_allowed(run: Run, portrait_set: Path, untrained_model: Path) -> None:
@@ -184,12 +246,42 @@ def test_no_pictures_named(run: Run) -> None:
     assert "none" in failed(run("rank"))
 
 
-def test_output_that_cannot_be_written_loses_no_answer(run: Run, portrait_set: Path, tmp_path: Path) -> None:
-    (tmp_path / "r.csv").mkdir()
+@pytest.mark.parametrize("command", ["rank", "score"])
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [("folder.csv", "this is a folder"), ("file.txt/p.csv", "its folder is a file"), ("p" * 300, "long")],
+)
+def test_an_output_that_cannot_be_written_is_found_before_any_work(
+    run: Run, portrait_set: Path, tmp_path: Path, command: str, out: str, said: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file.txt").touch()
+    place = tmp_path / (out if out.endswith(".csv") else f"{out}.csv")
+    assert said in failed(run(command, portrait_set, "--out", place))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.txt", "folder.csv"]
+
+
+def test_a_folder_that_takes_no_file_is_found_before_any_work(
+    run: Run, portrait_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Not by chmod: the super-user may write everywhere.
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert "Permission denied" in failed(run("score", portrait_set, "--out", tmp_path / "p.csv"))
+    assert "Permission denied" in failed(run("rank", portrait_set, "--sheet", tmp_path / "s.html"))
+
+
+def test_a_disk_that_is_full_in_the_end_loses_no_answer(
+    run: Run, portrait_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(Path, "replace", full)
     code, out, err = run("rank", portrait_set, "--json", "--out", tmp_path / "r.csv")
-    assert code == 2
-    assert "r.csv" in err
-    assert err.count("\n") == 1
+    assert (code, err) == (2, f"pqa: {tmp_path / 'r.csv'}: No space left on device\n")
     assert len(json.loads(out)["groups"][0]["order"]) == 4
 
 

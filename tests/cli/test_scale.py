@@ -11,7 +11,7 @@ import pytest
 
 from pqa.cli import scale as command
 from pqa.data.labels import read_labels
-from pqa.errors import DataError
+from pqa.errors import ConfigurationError, DataError
 from pqa.judging.judgements import read_conditions, read_judgements
 from pqa.judging.scaling import scale
 from tests.judging.test_scaling import simulate
@@ -126,7 +126,7 @@ def test_other_faults_of_files(tmp_path):
 
 def test_scales_every_scene_into_columns_that_evaluation_reads(tmp_path, capsys):
     assert run(study(tmp_path / "j.csv"), "--out", tmp_path / "jod.csv") == 0
-    with (tmp_path / "jod.csv").open(newline="") as file:
+    with (tmp_path / "jod.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == ("image", "scene", "JOD", "JOD STD", "CI LOW", "CI HIGH", "TOTAL COMPARISONS")
     assert [row["scene"] for row in rows] == ["s1"] * 8 + ["s2"] * 8
@@ -204,6 +204,33 @@ def test_next_pairs_from_a_running_and_from_an_empty_study(tmp_path, capsys):
     assert {pair[key] for pair in pairs for key in ("condition_1", "condition_2")} == {"x", "y", "z"}
     with pytest.raises(DataError, match="no judgements"):
         run(empty, "--conditions", names)
+
+
+def test_a_study_begins_with_its_conditions_alone(tmp_path, capsys):
+    names = write(tmp_path / "names.csv", "x,s", "y,s", "z,s", "x,t", "y,t", header="condition,scene")
+    assert run("--conditions", names, "--next", 2) == 0
+    header, *pairs = capsys.readouterr().out.splitlines()
+    assert [pair[0] for pair in pairs] == ["s", "s", "t", "t"]
+    # With an answer behind each they are the table.
+    table = write(tmp_path / "j.csv", *(f"{pair},1" for pair in pairs), header=f"{header},Selection")
+    assert run(table, "--bootstrap", 0) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    with pytest.raises(ConfigurationError, match="--next N prints the first pairs"):
+        run("--conditions", names)
+    with pytest.raises(ConfigurationError, match="pqa scale --conditions CSV --next N"):
+        run()
+
+
+def test_names_that_a_spreadsheet_would_run_come_back_from_the_scale(tmp_path):
+    table = write(tmp_path / "j.csv", "o,1,@s,=a,-b,1", "o,1,@s,-b,=a,2", "o,1,@s,=a,-b,2")
+    assert run(table, "--out", tmp_path / "jod.csv", "--bootstrap", 50) == 0
+    content = (tmp_path / "jod.csv").read_bytes()
+    assert content.startswith("\ufeffimage,".encode())
+    assert b"\n'=a,'@s," in content
+    labels = read_labels(tmp_path / "jod.csv")
+    assert (labels.image, set(labels.scene)) == (("=a", "-b"), {"@s"})
+    with pytest.raises(ConfigurationError, match="this is a folder"):
+        run(table, "--out", tmp_path)
 
 
 def test_judgements_survive_a_byte_order_mark_and_blank_lines(tmp_path):

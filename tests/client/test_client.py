@@ -19,7 +19,7 @@ from pqa.cli.main import main
 from pqa.client import AsyncClient, Client, Pieces, Retry
 from pqa.client.pieces import packed
 from pqa.client.steps import Call, Lost, Reply, Wait, answered
-from pqa.errors import ConfigurationError, ServiceError
+from pqa.errors import ConfigurationError, DataError, ServiceError
 from pqa.structured import structured
 from pqa.types import Image, Ranking, Score, Unscored
 from service.settings import Settings
@@ -182,8 +182,11 @@ def test_no_service_and_no_picture_are_one_error(live: Live, shots: list[bytes],
         with pytest.raises(ServiceError, match="none of 1 pictures") as caught:
             there.rank([b"no picture"])
         assert caught.value.code == "nothing-scored"
-        with pytest.raises(ServiceError, match="cannot be read"):
-            there.rank([tmp_path / "not there.jpg"])
+        for ask in (there.rank, there.score):
+            with pytest.raises(DataError, match="none at"):
+                ask([tmp_path / "not there.jpg"])
+            with pytest.raises(DataError, match="empty list"):
+                ask([])
         assert comparable(there.score([b"no picture"])) == [("image-1", "default", "unreadable")]
         with pytest.raises(ServiceError, match="did you mean 'overall'"):
             there.rank(shots, attribute="overal")

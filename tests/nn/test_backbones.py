@@ -35,6 +35,7 @@ def no_network(monkeypatch):
         raise ConnectionError("no network in tests")
 
     monkeypatch.setattr(backbones, "hf_hub_download", refuse)
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", refuse)
     monkeypatch.delenv(VARIABLE, raising=False)
 
 
@@ -145,11 +146,27 @@ def test_a_checksum_is_held_against_the_file(tmp_path, monkeypatch):
         backbones.trunk(name, RESNET, pretrained=True)
 
 
+def test_a_silent_hub_is_asked_once_and_then_only_what_was_fetched_before(tmp_path, monkeypatch):
+    name = "resnet50.tv_in1k"
+    timm_file(tmp_path, name, RESNET)
+    asked = []
+
+    def cached(*_, local_files_only):
+        asked.append(local_files_only)
+        return str(tmp_path / f"{name}.safetensors")
+
+    monkeypatch.setattr(backbones, "hf_hub_download", cached)
+    backbones.trunk(name, RESNET, pretrained=True)
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", lambda url: url)
+    backbones.trunk(name, RESNET, pretrained=True)
+    assert asked == [True, False]
+
+
 def test_a_checksum_of_the_table_is_held_against_what_the_hub_sends(tmp_path, monkeypatch):
     name = "resnet50.tv_in1k"
     timm_file(tmp_path, name, RESNET)
     file = tmp_path / f"{name}.safetensors"
-    monkeypatch.setattr(backbones, "hf_hub_download", lambda *_: str(file))
+    monkeypatch.setattr(backbones, "hf_hub_download", lambda *_, **__: str(file))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     monkeypatch.setitem(WEIGHTS, name, dataclasses.replace(WEIGHTS[name], sha256=digest))
     backbones.trunk(name, RESNET, pretrained=True)

@@ -169,6 +169,7 @@ def test_missing_pretrained_weights_are_named(name, monkeypatch):
         raise ConnectionError("no network in tests")
 
     monkeypatch.setattr(backbones, "hf_hub_download", refuse)
+    monkeypatch.setattr(backbones, "get_hf_file_metadata", refuse)
     monkeypatch.delenv(weights.VARIABLE, raising=False)
     with pytest.raises(MissingWeights, match=f"https://.*{weights.VARIABLE}") as caught:
         nn.build(name, pretrained=True)

@@ -130,8 +130,20 @@ def test_too_few_pictures_are_refused(studio, shipped, tmp_path):
         adapt(shipped, "studio", rows, tmp_path / "out.onnx")
     with pytest.raises(DataError, match="expected one label for each"):
         adapt(shipped, "studio", rows_of(studio, None, ("overall",), "studio"), tmp_path / "out.onnx")
-    with pytest.raises(DataError, match="has no scene 'beach'"):
+    with pytest.raises(DataError, match="has no scene 'beach' but studio"):
         rows_of(studio, None, ("overall",), "beach")
+
+
+def test_a_flat_folder_without_scenes_is_all_of_the_scene(studio, shipped, tmp_path):
+    for path in studio.glob("*.png"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (studio / "labels.csv").open(newline="") as file, (tmp_path / "labels.csv").open("w", newline="") as flat:
+        csv.writer(flat).writerows((row[0], row[2]) for row in csv.reader(file))
+    expected = rows_of(studio, None, ("overall",), "studio")
+    assert [row.labels for row in rows_of(tmp_path, None, ("overall",), "anything")] == [row.labels for row in expected]
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(DataError, match=r"need labels\.csv beside them, with the columns image and score"):
+        rows_of(tmp_path, None, ("overall",), "studio")
 
 
 def test_the_model_itself_is_never_overwritten(studio, tiny_model, tmp_path):
