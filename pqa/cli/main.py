@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 import pqa
@@ -124,6 +126,7 @@ def _dispatch(argv: list[str]) -> int:
         raise ConfigurationError(f"expected a command before {first!r} (see: pqa --help)")
     if first not in commands:
         raise unknown_key(first, commands, "command")
+    _refuse_foreign(commands[first])
     module = commands[first].load()
     parser = _Parser(
         prog=f"pqa {first}",
@@ -146,6 +149,23 @@ def _commands() -> dict[str, EntryPoint]:
         raise ConfigurationError("pqa is not installed, so its commands are not registered; run: pip install -e .")
     order = [*SUMMARIES, *sorted(found.keys() - SUMMARIES.keys())]
     return {name: found[name] for name in order if name in found}
+
+
+def _refuse_foreign(point: EntryPoint) -> None:
+    """Raise ConfigurationError where Python's path leads to another package than the one that lies beside ours."""
+    package = point.value.partition(".")[0]
+    own = Path(pqa.__file__).parents[1] / package
+    if not (own / "__init__.py").is_file():
+        return
+    spec = find_spec(package)
+    if spec is None:
+        return
+    folders = list(spec.submodule_search_locations or ())
+    if own.resolve() not in (Path(folder).resolve() for folder in folders):
+        raise ConfigurationError(
+            f"{spec.origin or folders[0]} stands before the package {package!r} that the command {point.name!r} needs; "
+            "rename it, or leave its folder out of PYTHONPATH"
+        )
 
 
 def _sentence(summary: str) -> str:

@@ -9,6 +9,7 @@ An undefined correlation (constant predictions, fewer than two pictures) counts 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ __all__ = [
     "METRICS",
     "Evaluation",
     "MainScore",
+    "Metric",
     "SceneResult",
     "by_scene",
     "checked",
@@ -37,8 +39,30 @@ __all__ = [
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
-METRICS = ("srcc", "plcc", "krcc", "mae", "rmse", "score")
 BLOCK = 1024  # rows of the pair table held at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of `Evaluation`: every value lies in [`low`, `high`], and a perfect prediction has the better end."""
+
+    low: float
+    high: float
+    higher_is_better: bool
+
+    @property
+    def best(self) -> float:
+        return self.high if self.higher_is_better else self.low
+
+
+METRICS: dict[str, Metric] = {
+    "srcc": Metric(-1.0, 1.0, higher_is_better=True),
+    "plcc": Metric(-1.0, 1.0, higher_is_better=True),
+    "krcc": Metric(-1.0, 1.0, higher_is_better=True),
+    "mae": Metric(0.0, inf, higher_is_better=False),
+    "rmse": Metric(0.0, inf, higher_is_better=False),
+    "score": Metric(-1.0, 1.0, higher_is_better=True),
+}
 
 
 def ranks(values: npt.ArrayLike) -> Array:

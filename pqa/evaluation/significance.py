@@ -26,7 +26,6 @@ Verdict = Literal["win", "tie", "loss"]
 
 SCENES_EXACT = 15  # up to 2^15 swaps are all tried
 SWAPS = 20_000
-LOWER_IS_BETTER = frozenset({"mae", "rmse"})
 
 
 def adjust(p: Sequence[float], method: Literal["holm", "bonferroni", "none"] = "holm") -> list[float]:
@@ -77,7 +76,7 @@ def paired_bootstrap(
     """
     if metric not in METRICS:
         raise unknown_key(metric, METRICS, "metric")
-    m = METRICS.index(metric)
+    m = list(METRICS).index(metric)
     a, b = first.evaluation.values(metric), second.evaluation.values(metric)
     if first.table.shape != second.table.shape or first.seed != second.seed:
         raise ConfigurationError("paired models need the same pictures, number of resamples and seed")
@@ -124,7 +123,7 @@ def compare(
     """Every pair of models, in the order given. A win needs an adjusted p below alpha and the better median."""
     pairs = list(itertools.combinations(models, 2))
     tests = [_paired(models[a], models[b], metric, 1 - alpha) for a, b in pairs]
-    sign = -1 if metric in LOWER_IS_BETTER else 1
+    sign = 1 if METRICS[metric].higher_is_better else -1
     found = []
     for pair, (difference, over, p), adjusted in zip(
         pairs, tests, adjust([t[2] for t in tests], correction), strict=True

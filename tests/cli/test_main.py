@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -147,3 +150,49 @@ def test_help_of_a_command_fits_a_terminal_and_shows_examples(
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert f"\n  pqa {command}" in out
+
+
+OWN = ("service", "training", "export")
+ROOT = Path(pqa.__file__).parents[1]
+
+
+def shadowed(folder: Path, *argv: str, kind: str = "file", path: str = str(ROOT)) -> subprocess.CompletedProcess[str]:
+    """`pqa ARGV` by `python -m` in a folder whose owner has files or folders of our packages' names."""
+    for name in OWN:
+        if kind == "file":
+            (folder / f"{name}.py").write_text("raise RuntimeError('another project')\n")
+        else:
+            (folder / name).mkdir(parents=True)
+    env = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(
+        [sys.executable, "-m", "pqa", *argv], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_files_of_the_caller_do_not_stand_before_our_packages(tmp_path: Path, kind: str) -> None:
+    done = shadowed(tmp_path, "serve", "--help", kind=kind)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: pqa serve")
+
+
+def test_a_foreign_package_on_pythons_path_is_named_and_not_run(tmp_path: Path) -> None:
+    done = shadowed(tmp_path, "train", "--help", path=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"pqa: {tmp_path / 'training.py'} stands before the package 'training' that the command 'train' needs; "
+        "rename it, or leave its folder out of PYTHONPATH\n"
+    )
+
+
+def test_in_a_checkout_its_own_packages_are_taken(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "pqa", tmp_path / "pqa", ignore=shutil.ignore_patterns("__pycache__", "artifacts", "assets"))
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "__init__.py").touch()
+    (tmp_path / "training" / "command.py").write_text(
+        "def configure(parser): pass\ndef run(args): print('of this checkout'); return 0\n"
+    )
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    argv = [sys.executable, "-m", "pqa", "train"]
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "of this checkout\n", "")

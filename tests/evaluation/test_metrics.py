@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -124,3 +125,33 @@ def test_a_fit_never_turns_a_wrong_way_predictor_into_a_good_one() -> None:
     result = metrics.evaluate(-y, y, ["s"] * 30, mapping="cubic")
     assert result.plcc == pytest.approx(-1)
     assert [w.code for w in result.warnings] == ["mapping_decreasing"]
+
+
+@given(st.integers(2, 30), st.integers(0, 1000), st.sampled_from(["raw", "cubic", "logistic4"]))
+@settings(deadline=None, max_examples=40)
+def test_every_metric_keeps_its_range_and_a_perfect_prediction_reaches_its_better_end(
+    n: int, seed: int, mapping: str
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.linspace(-1, 1, n) + 0.01 * rng.random(n)
+    perfect = metrics.evaluate(labels, labels, ["s"] * n)
+    other = metrics.evaluate(rng.normal(size=n), labels, ["s"] * n, mapping=mapping)
+    for name, row in metrics.METRICS.items():
+        assert row.low <= getattr(other, name) <= row.high
+        assert getattr(perfect, name) == pytest.approx(row.best, abs=1e-12)
+
+
+def test_worse_predictions_lie_further_from_the_better_end() -> None:
+    """Labels themselves, labels with noise, labels in another order, labels turned about."""
+    rng = np.random.default_rng(2)
+    labels = rng.normal(size=80)
+    worse = (labels, labels + rng.normal(size=80), rng.permutation(labels), -labels)
+    found = [metrics.evaluate(scores, labels, ["s"] * 80) for scores in worse]
+    for name, row in metrics.METRICS.items():
+        away = [abs(getattr(each, name) - row.best) for each in found]
+        assert away == sorted(set(away)), name
+
+
+def test_the_table_names_the_figures_of_a_scene_in_their_order() -> None:
+    names = [field.name for field in dataclasses.fields(metrics.SceneResult) if field.type == "float"]
+    assert list(metrics.METRICS) == names

@@ -202,6 +202,11 @@ def test_profile_has_no_roll():
     assert of(np.zeros((200, 200, 3), np.uint8), Face((60, 30, 140, 120), points, 1.0)).roll < 1
 
 
+def test_the_head_is_larger_than_its_face():
+    """A face of 40 pixels at the left edge: 5 of the head's 50 lie outside."""
+    assert of(np.zeros((200, 200, 3), np.uint8), Face((0.0, 50.0, 40.0, 90.0), (), 1.0)).cut_off == pytest.approx(10)
+
+
 @pytest.mark.parametrize(
     ("box", "expected"),
     [

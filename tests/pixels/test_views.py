@@ -153,6 +153,14 @@ def test_patches_of_the_picture_and_of_its_face():
     assert 0.2 < reduced.mean() / 255 < 0.3
 
 
+@pytest.mark.parametrize("size", [(200, 400), (400, 200)])
+def test_face_geometry_is_over_the_shorter_side(size):
+    view = ViewSpec("geometry", "face_geometry", (3,))
+    source = open_picture(picture(*size))
+    assert make_view(source, face(10, 10, 40, 60), view) == pytest.approx([1.0, 0.25, 0.99])
+    assert make_view(source, None, view).tolist() == [0.0, 0.0, 0.0]
+
+
 def test_unknown_view_offers_the_nearest():
     with pytest.raises(ConfigurationError, match="did you mean 'global'"):
         make_view(open_picture(picture(8, 8)), None, ViewSpec("x", "globl", (8, 8)))

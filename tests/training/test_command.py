@@ -73,6 +73,21 @@ def test_seeds_are_runs_of_their_own_with_mean_and_deviation(portraits, cache, t
     assert "mean of 2: srcc" in capsys.readouterr().out
 
 
+def test_a_run_is_reported_on_the_report_part(portraits, cache, tmp_path):
+    assert command(portraits, cache, tmp_path) == 0
+    data = few(gather([read(portraits)]))
+    report = [row.image for row in data.part("report")]
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == report
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["pictures"] == {part: len(data.part(part)) for part in ("train", "choose", "report")}
+    (found,) = metrics["report"].values()
+    assert found["labels"]["pictures"] == len(report)
+    assert [scene["scene"] for scene in found["models"][0]["scenes"]] == sorted(
+        {row.scene for row in data.part("report")}
+    )
+
+
 def test_an_ensemble_is_one_model_file_with_the_mean_of_its_members(portraits, cache, tmp_path):
     starts = []
     for seed in range(2):
