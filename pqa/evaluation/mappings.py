@@ -111,7 +111,7 @@ def _logistic(x: Array, y: Array) -> Fit:
 def _logistic_starts(u: Array, v: Array, count: int = 4) -> list[list[float]]:
     """The best of a grid of middles and widths, with the top and bottom that fit best there.
 
-    The error has a valley for every step between two pictures, so one start in the middle misses the deepest.
+    The error has a valley for every step between two pictures, so a start in the middle alone may miss the deepest.
     """
     middles = np.unique(np.quantile(u, np.linspace(0, 1, START_PLACES + 2)[1:-1]))
     places, widths = (part.ravel() for part in np.meshgrid(middles, START_WIDTHS))

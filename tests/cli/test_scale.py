@@ -11,7 +11,7 @@ import pytest
 
 from pqa.cli import scale as command
 from pqa.data.labels import read_labels
-from pqa.errors import DataError
+from pqa.errors import ConfigurationError, DataError
 from pqa.judging.judgements import read_conditions, read_judgements
 from pqa.judging.scaling import scale
 from tests.judging.test_scaling import simulate
@@ -170,6 +170,22 @@ def test_a_one_sided_observer_is_named_without_asking_and_left_out_on_request(tm
     plain = study(tmp_path / "plain.csv")
     assert run(plain, "--bootstrap", 0) == 0
     assert capsys.readouterr().out == without != with_lefty
+
+
+def test_the_prior_is_chosen_and_named(tmp_path, capsys):
+    path = study(tmp_path / "j.csv", scenes=("s1",))
+    assert run(path, "--bootstrap", 0) == 0
+    default, notes = capsys.readouterr()
+    assert "thurstone, prior on distances, " in notes
+    assert run(path, "--bootstrap", 0, "--prior", "scores", "--prior-std", 2) == 0
+    other, notes = capsys.readouterr()
+    assert "thurstone, prior on scores 2.00 JOD, " in notes
+    assert other != default
+    assert run(path, "--bootstrap", 0, "--prior", "distances", "--json") == 0
+    scene = json.loads(capsys.readouterr().out)["scenes"][0]
+    assert (scene["prior"], scene["prior_std"]) == ("distances", None)
+    with pytest.raises(ConfigurationError, match="width of the prior on scores"):
+        run(path, "--prior-std", 2)
 
 
 def test_table_without_observers_rests_on_judgements(tmp_path, capsys):
