@@ -15,9 +15,11 @@ from pqa.cli.outputs import check_writable
 from pqa.data.tables import guarded
 from pqa.errors import ConfigurationError, DataError
 from pqa.judging.judgements import JudgementTable, read_conditions, read_judgements, unjudged
+from pqa.judging.links import LINKS
 from pqa.judging.observers import ObserverReport, exclude, screen
+from pqa.judging.priors import PRIORS
 from pqa.judging.sampling import next_pairs
-from pqa.judging.scaling import LINKS, Judgements, Scaling, scale
+from pqa.judging.scaling import Judgements, Scaling, scale
 
 __all__ = ["configure", "run"]
 
@@ -45,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="CSV to write (default: standard output); pqa evaluate reads it")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of the CSV and notes")
     parser.add_argument("--model", choices=sorted(LINKS), default="thurstone", help="preference model (%(default)s)")
-    parser.add_argument("--prior-std", type=float, help="spread of the prior in JOD (default: estimated)")
+    parser.add_argument("--prior", choices=PRIORS, default=PRIORS[0], help="on distances or on scores (%(default)s)")
+    parser.add_argument("--prior-std", type=float, help="width in JOD of --prior scores (default: estimated)")
     parser.add_argument("--bootstrap", type=int, default=300, metavar="N", help="resamples; 0: none (%(default)s)")
     parser.add_argument("--confidence", type=float, default=0.95, help="of the intervals (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples and of ties in --next (%(default)s)")
@@ -104,6 +107,7 @@ def _scale(scene: str, judgements: Judgements, args: argparse.Namespace) -> Scal
         return scale(
             judgements,
             args.model,
+            prior=args.prior,
             prior_std=args.prior_std,
             bootstrap=args.bootstrap,
             confidence=args.confidence,
@@ -164,6 +168,7 @@ def _document(
             {
                 "scene": scene,
                 "model": result.model,
+                "prior": result.prior,
                 "prior_std": result.prior_std,
                 "log_likelihood": result.log_likelihood,
                 "judgements": result.judgements,
@@ -212,9 +217,10 @@ def _notes(
             file=sys.stderr,
         )
     for scene, result in scales.items():
+        width = "" if result.prior_std is None else f" {result.prior_std:.2f} JOD"
         print(
             f"scene {scene}: {len(result.conditions)} conditions, {result.judgements} judgements, "
-            f"{result.observers or 'unnamed'} observers, {result.model}, prior {result.prior_std:.2f} JOD, "
+            f"{result.observers or 'unnamed'} observers, {result.model}, prior on {result.prior}{width}, "
             f"{result.bootstrap} resamples of {result.resampled}",
             file=sys.stderr,
         )

@@ -22,7 +22,9 @@ __all__ = ["MAPPINGS", "Fit", "fit"]
 
 Array = npt.NDArray[np.float64]
 
-STEEPEST, FLATTEST = -4.0, 2.5  # bounds on log(b4 / s.d. of x): a step at one end, a straight line at the other
+STEEPEST, FLATTEST = -9.0, 2.5  # bounds on log(b4 / s.d. of x): a step at one end, a straight line at the other
+START_WIDTHS = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.5)  # log(b4 / s.d. of x) where the search may begin
+START_PLACES = 19  # quantiles of x where it may put the middle
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,27 @@ def _logistic(x: Array, y: Array) -> Fit:
         inside = STEEPEST < p[3] < FLATTEST
         return np.stack([share, 1 - share, -bend / width, -bend * (u - p[2]) / width * inside], axis=1)
 
-    sign = 1.0 if float(u @ v) >= 0 else -1.0
-    starts = [[2 * sign, -2 * sign, 0.0, log_width] for log_width in (-1.0, 0.0, 1.5)]
+    starts = _logistic_starts(u, v)
     top, bottom, middle, width = _solve(residual, starts, slope)
     width = float(np.exp(np.clip(width, STEEPEST, FLATTEST)))
     parameters = (float(level + spread * top), float(level + spread * bottom), float(middle), width)
     return Fit("logistic4", parameters, centre, scale, increasing=bool(top >= bottom))
+
+
+def _logistic_starts(u: Array, v: Array, count: int = 4) -> list[list[float]]:
+    """The best of a grid of middles and widths, with the top and bottom that fit best there.
+
+    The error has a valley for every step between two pictures, so a start in the middle alone may miss the deepest.
+    """
+    middles = np.unique(np.quantile(u, np.linspace(0, 1, START_PLACES + 2)[1:-1]))
+    places, widths = (part.ravel() for part in np.meshgrid(middles, START_WIDTHS))
+    shares = expit((u - places[:, None]) / np.exp(widths)[:, None])
+    centred = shares - shares.mean(axis=1, keepdims=True)
+    power = np.sum(centred**2, axis=1)
+    rise = np.where(power > 1e-9, centred @ v / np.maximum(power, 1e-9), 0.0)
+    bottom = v.mean() - rise * shares.mean(axis=1)
+    best = np.argsort(-(rise**2) * power, kind="stable")[:count]
+    return [[float(bottom[k] + rise[k]), float(bottom[k]), float(places[k]), float(widths[k])] for k in best]
 
 
 def _cubic(x: Array, y: Array) -> Fit:

@@ -4,8 +4,11 @@ Distance: for each observer the scale of all the others is fitted and the observ
 under it taken; the distance is how far this lies below the lower quartile of all observers, in interquartile ranges,
 and zero above the quartile. Above 1.5 an observer deserves a look; nobody is left out unless the caller says so.
 
-Source: Perez-Ortiz and Mantiuk 2017 (arXiv 1712.03686), section on outliers. Difference: they add log-likelihoods up,
-here they are averaged, so that observers with few judgements are comparable; the prior keeps every fit finite.
+Source: Perez-Ortiz and Mantiuk 2017 (arXiv 1712.03686), section 9; mantiuk/pwcmp, `pw_outlier_analysis.m`. Differences:
+theirs is the likelihood of an observer's counts of each compared pair (binomial, with its coefficient), added up over the
+pairs or averaged over them, by release; here that of each judgement is averaged over the judgements. The two are equal where
+nobody judges a pair twice; elsewhere a pair counts here as often as it was judged. The others are scaled with the prior on
+scores, which keeps every fit finite and near the truth where they are few (docs/scaling.md).
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import numpy as np
 from scipy import stats
 
 from pqa.errors import DataError
-from pqa.judging.scaling import LINKS, Judgements, fit, solve, tally
+from pqa.judging.links import LINKS
+from pqa.judging.scaling import Judgements, fit, solve, tally
 
 __all__ = ["DISTANCE_LIMIT", "ObserverReport", "exclude", "screen"]
 
@@ -54,13 +58,13 @@ def screen(scenes: Mapping[str, Judgements], model: str = "thurstone") -> list[O
             raise DataError(f"scene {scene!r}: screening needs a column of observers, this table has none")
         groups = tally(judgements, by_observer=True)
         first, second = groups.total()
-        q, _, prior_std = fit(groups, first, second, link, None)
+        whole = fit(groups, first, second, link, "scores")
         for k, name in enumerate(judgements.observers):
             mine = judgements.observer == k
             if not mine.any():
                 continue
             own_first, own_second = groups.first[[k]].toarray(), groups.second[[k]].toarray()
-            others, _ = solve(groups, first - own_first, second - own_second, link, prior_std, q, tolerance=0.01)
+            others, _ = solve(groups, first - own_first, second - own_second, link, whole.prior, whole.jod, 0.01)
             x = (others[:, groups.i] - others[:, groups.j]) / link.unit
             likelihood = own_first * link.log_probability(x) + own_second * link.log_probability(-x)
             total[name] = total.get(name, 0.0) + float(likelihood.sum())

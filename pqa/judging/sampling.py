@@ -7,7 +7,8 @@ comparison graph connected. Further trees of the same batch count the pairs alre
 
 Sources: Li, Mantiuk, Wang, Ling and Le Callet 2018 (Hybrid-MST) for the tree and the quadrature; Mikhailiuk, Wilmot,
 Perez-Ortiz, Yue and Mantiuk 2020 (ASAP) for the gain taken from the full posterior; Ye and Doermann 2014 for active
-sampling of quality judgements. Difference: the posterior is Laplace's approximation, not message passing.
+sampling of quality judgements. Difference: the posterior is Laplace's approximation, not message passing. Its prior is the
+one on scores: that on distances says nothing while pairs have been judged once or not at all.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from scipy import sparse, special
 from scipy.sparse import csgraph
 
 from pqa.errors import ConfigurationError
-from pqa.judging.scaling import LINKS, Judgements, Link, fit, tally
+from pqa.judging.links import LINKS, Link
+from pqa.judging.scaling import Judgements, fit, tally
 
 __all__ = ["information_gain", "next_pairs"]
 
@@ -60,7 +62,8 @@ def next_pairs(
         raise ConfigurationError(f"expected a count of at least 1 and at least 2 conditions, got {count} and {n}")
     link, rng = LINKS[model], np.random.default_rng(seed)
     pairs = tally(judgements, by_observer=False)
-    jod, precision, _ = fit(pairs, *pairs.total(), link, prior_std)
+    fitted = fit(pairs, *pairs.total(), link, "scores", prior_std)
+    jod, precision = fitted.jod, fitted.curvature
     chosen: list[tuple[str, str]] = []
     while len(chosen) < count:
         gain = information_gain(jod, np.asarray(np.linalg.inv(precision), np.float64), model)

@@ -2,20 +2,21 @@
 
 Model: the probability that condition i is preferred to j is F((q_i - q_j) / unit), with F the normal distribution
 function (Thurstone's Case V) or the logistic function (Bradley-Terry), and the unit such that a difference of 1 JOD
-is preferred by 75 % of observers. The scale is the maximum of the likelihood times a Gaussian prior N(0, prior_std)
-on every q; the likelihood knows differences only, so the prior alone fixes the mean, exactly at zero. Unless given,
-prior_std is estimated from the same judgements (empirical Bayes): too wide a prior lets few judgements stretch the
-scale, too narrow a one flattens it.
+is preferred by 75 % of observers. The scale is the maximum of the likelihood times a prior (`pqa.judging.priors`): one
+on the distances of compared pairs, or N(0, prior_std) on every q. The likelihood knows differences only, so the prior
+alone fixes the mean, exactly at zero. Unless given, prior_std is estimated from the same judgements (empirical Bayes):
+too wide a prior lets few judgements stretch the scale, too narrow a one flattens it.
 
 Intervals: bootstrap over observers (judgements of one observer depend on each other), or over judgements where the
-table names no observers. Two things no replicate shows are mended: how far the prior draws every condition to the
+table names no observers. Replicates keep the prior of all judgements, that on distances by its pull and curvature at
+their scale. Two things no replicate shows are mended: how far the prior draws every condition to the
 middle (the expected square of that pull is added to their variance), and pairs that everybody happened to answer alike
 (the variance is never less than the model's own). The bounds are symmetric, with Student's quantile for the replicates
 (as many degrees of freedom as resampled units, less one) and the normal one for what the model adds. Plain percentiles
 cover less (docs/scaling.md).
 
 Sources: Thurstone 1927; Bradley and Terry 1952; Perez-Ortiz and Mantiuk 2017 (arXiv 1712.03686) for JOD units, the
-prior and the bootstrap over observers; Hesterberg 2015 (The American Statistician 69(4)) for "t with bootstrap
+prior on distances and the bootstrap over observers; Hesterberg 2015 (The American Statistician 69(4)) for "t with bootstrap
 standard error" and the correction by sqrt(n / (n - 1)); Nychka 1988 (JASA 83) for intervals of estimates that a
 prior pulls.
 """
@@ -23,17 +24,19 @@ prior pulls.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, special, stats
+from scipy import optimize, sparse, special, stats
 from scipy.sparse import csgraph
 
 from pqa.errors import ConfigurationError, DataError, unknown_key
+from pqa.judging.links import LINKS, Link
+from pqa.judging.priors import OPEN, PRIORS, Normal, distances
 
-__all__ = ["LINKS", "Judgements", "Link", "Scaling", "components", "fit", "scale", "solve", "tally"]
+__all__ = ["Fit", "Judgements", "Scaling", "components", "fit", "scale", "solve", "tally"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -42,28 +45,6 @@ Ints = npt.NDArray[np.int64]
 _PRIOR_GUESS = 1.5
 _PRIOR_WEIGHT = 1
 _CHUNK = 1_000_000  # pairs times replicates solved at once: a few arrays of 8 MB
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A preference model: `unit` in JOD per link unit, log F, its derivative, and minus its second derivative."""
-
-    unit: float
-    log_probability: Callable[[Floats], Floats]
-    slope: Callable[[Floats], Floats]
-    curvature: Callable[[Floats, Floats], Floats]
-
-
-def _normal_slope(x: Floats) -> Floats:
-    # phi(x) / Phi(x), written with the scaled complementary error function: no underflow on the far left.
-    ratio: Floats = math.sqrt(2 / math.pi) / special.erfcx(-x / math.sqrt(2))
-    return ratio
-
-
-LINKS: dict[str, Link] = {
-    "thurstone": Link(1 / float(special.ndtri(0.75)), special.log_ndtr, _normal_slope, lambda x, s: s * (x + s)),
-    "bradley-terry": Link(1 / math.log(3), special.log_expit, lambda x: special.expit(-x), lambda x, s: s * (1 - s)),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +94,23 @@ class Tally:
         first, second = (np.asarray(part.sum(axis=0), np.float64)[None, :] for part in (self.first, self.second))
         return first, second
 
+    def incidence(self) -> sparse.csr_array:
+        """(P, n): a pair's row is 1 at i and -1 at j."""
+        rows = np.arange(len(self.i))
+        places = (np.tile(rows, 2), np.concatenate([self.i, self.j]))
+        return sparse.csr_array((np.repeat([1.0, -1.0], len(rows)), places), shape=(len(rows), self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A scale (n,) in JOD, its curvature (n, n) in JOD^-2, the prior at it, and its width on every score (None: of
+    distances)."""
+
+    jod: Floats
+    curvature: Floats
+    prior: Normal
+    prior_std: float | None
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -120,7 +118,7 @@ class Scaling:
 
     `std` is the standard deviation of the error; it, `low` and `high` come from `bootstrap` replicates over `resampled`
     ("observers", "judgements" or "nothing", then they are NaN). `covariance` (n, n) is the inverse of the curvature at
-    the solution, prior included.
+    the solution, prior included. `prior_std` in JOD is None for the prior on distances.
     """
 
     conditions: tuple[str, ...]
@@ -131,7 +129,8 @@ class Scaling:
     comparisons: Ints
     covariance: Floats
     model: str
-    prior_std: float
+    prior: str
+    prior_std: float | None
     log_likelihood: float
     judgements: int
     observers: int
@@ -168,7 +167,7 @@ def components(judgements: Judgements) -> list[list[str]]:
 
 
 def solve(
-    pairs: Tally, first: Floats, second: Floats, link: Link, prior_std: float, start: Floats, tolerance: float = 1e-7
+    pairs: Tally, first: Floats, second: Floats, link: Link, prior: Normal, start: Floats, tolerance: float = 1e-7
 ) -> tuple[Floats, Floats]:
     """Scales and curvatures of a batch of win counts `first`, `second` (B, P): (B, n) in JOD and (B, n, n) in JOD^-2.
 
@@ -178,25 +177,19 @@ def solve(
     of its square. The curvatures are those before that last step.
     """
     size, n = len(first), pairs.size
-    incidence = sparse.csr_array(
-        (
-            np.repeat([1.0, -1.0], len(pairs.i)),
-            (np.tile(np.arange(len(pairs.i)), 2), np.concatenate([pairs.i, pairs.j])),
-        ),
-        shape=(len(pairs.i), n),
-    )
-    precision = prior_std**-2
+    incidence = pairs.incidence()
 
     def derivatives(q: Floats) -> tuple[Floats, Floats]:
         x = (q[:, pairs.i] - q[:, pairs.j]) / link.unit
         up, down = link.slope(x), link.slope(-x)
-        gradient = (first * up - second * down) @ incidence / link.unit - precision * q
+        gradient = (first * up - second * down) @ incidence / link.unit + prior.pull - q @ prior.precision
         return gradient, (first * link.curvature(x, up) + second * link.curvature(-x, down)) / link.unit**2
 
     def hessian(weight: Floats) -> Floats:
-        matrix = np.zeros((size, n, n))
-        matrix[:, pairs.i, pairs.j] = matrix[:, pairs.j, pairs.i] = -weight
-        matrix[:, np.arange(n), np.arange(n)] = weight @ abs(incidence) + precision
+        matrix = np.repeat(prior.precision[None], size, axis=0)
+        matrix[:, pairs.i, pairs.j] -= weight
+        matrix[:, pairs.j, pairs.i] -= weight
+        matrix[:, np.arange(n), np.arange(n)] += weight @ abs(incidence)
         return matrix
 
     q = start[None, :] - start.mean()  # one row for all until the first step: the costly slopes are computed once
@@ -221,42 +214,84 @@ def solve(
 
 
 def fit(
-    pairs: Tally, first: Floats, second: Floats, link: Link, prior_std: float | None
-) -> tuple[Floats, Floats, float]:
-    """Scale (n,), curvature (n, n) and prior_std of win counts (1, P); prior_std is estimated where None.
+    pairs: Tally, first: Floats, second: Floats, link: Link, prior: str = PRIORS[0], prior_std: float | None = None
+) -> Fit:
+    """The scale of win counts (1, P); the width of the prior on scores is estimated where `prior_std` is None."""
+    if prior == "distances":
+        return _fit_distances(pairs, first, second, link)
+    return _fit_scores(pairs, first, second, link, prior_std)
 
-    The estimate maximises the marginal likelihood by expectation-maximisation, with Laplace's approximation for the
+
+def _fit_scores(pairs: Tally, first: Floats, second: Floats, link: Link, prior_std: float | None) -> Fit:
+    """The estimate maximises the marginal likelihood by expectation-maximisation, with Laplace's approximation for the
     posterior: the mean square of the scale plus the trace of its covariance.
     """
     std, q = prior_std or _PRIOR_GUESS, np.zeros(pairs.size)
     for _ in range(100 if prior_std is None else 0):
-        scales, curvature = solve(pairs, first, second, link, std, q, tolerance=1e-4)
+        prior = Normal.of_scores(pairs.size, std)
+        scales, curvature = solve(pairs, first, second, link, prior, q, tolerance=1e-4)
         q = scales[0]
         square = float(q @ q + np.trace(np.linalg.inv(curvature[0])))
         updated = math.sqrt((square + _PRIOR_WEIGHT * _PRIOR_GUESS**2) / (pairs.size + _PRIOR_WEIGHT))
         std, change = updated, abs(updated / std - 1)
         if change < 1e-2:
             break
-    scales, curvature = solve(pairs, first, second, link, std, q)
-    return scales[0], curvature[0], std
+    prior = Normal.of_scores(pairs.size, std)
+    scales, curvature = solve(pairs, first, second, link, prior, q)
+    return Fit(scales[0], curvature[0], prior, std)
+
+
+def _fit_distances(pairs: Tally, first: Floats, second: Floats, link: Link) -> Fit:
+    """Likelihood times prior has several maxima: this is the one uphill of all conditions equal, where the published code
+    starts too. Its prior is kept as the normal one with the same pull and curvature there.
+    """
+    incidence, base = pairs.incidence() / link.unit, Normal.of_scores(pairs.size, OPEN)
+    first_wins, second_wins = first[0], second[0]
+
+    def loss(q: Floats) -> tuple[float, Floats]:
+        x = incidence @ q
+        value, slope, _ = distances(x, first_wins, second_wins, link)
+        value += float(first_wins @ link.log_probability(x) + second_wins @ link.log_probability(-x))
+        slope = slope + first_wins * link.slope(x) - second_wins * link.slope(-x)
+        pull = base.precision @ q
+        return float(q @ pull) / 2 - value, pull - slope @ incidence
+
+    def local(q: Floats) -> Normal:
+        _, slope, curvature = distances(incidence @ q, first_wins, second_wins, link)
+        bend = (incidence.T * curvature) @ incidence
+        return Normal(slope @ incidence + bend @ q, bend.toarray() + base.precision)
+
+    equal = np.zeros(pairs.size)
+    _, curvature = solve(pairs, first, second, link, local(equal), equal)
+    inverse = np.linalg.inv(curvature[0])
+    options = {"gtol": 1e-5, "hess_inv0": (inverse + inverse.T) / 2}
+    q = optimize.minimize(loss, equal, jac=True, method="BFGS", options=options).x
+    prior = local(q)
+    scales, curvature = solve(pairs, first, second, link, prior, q)
+    return Fit(scales[0], curvature[0], prior, None)
 
 
 def scale(
     judgements: Judgements,
     model: str = "thurstone",
     *,
+    prior: str = PRIORS[0],
     prior_std: float | None = None,
     bootstrap: int = 300,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Scaling:
-    """Scale one scene.
+    """Scale one scene. `prior` is a word of `pqa.judging.priors.PRIORS`; `prior_std` belongs to `scores` alone.
 
-    Raises ConfigurationError for an unknown model or values out of range, DataError for no judgements or a comparison
+    Raises ConfigurationError for an unknown model or prior or values out of range, DataError for no judgements or a comparison
     graph that is not connected (its components are named).
     """
     if model not in LINKS:
         raise unknown_key(model, LINKS, "model")
+    if prior not in PRIORS:
+        raise unknown_key(prior, PRIORS, "prior")
+    if prior_std is not None and prior != "scores":
+        raise ConfigurationError(f"prior_std is the width of the prior on scores, got it with the prior {prior!r}")
     if not ((prior_std is None or prior_std > 0) and 0 < confidence < 1 and (bootstrap == 0 or bootstrap >= 50)):
         raise ConfigurationError(
             f"expected prior_std > 0, confidence in (0, 1) and bootstrap 0 or at least 50, got {prior_std}, "
@@ -266,16 +301,17 @@ def scale(
     link, n = LINKS[model], len(judgements.conditions)
     groups = tally(judgements, by_observer=judgements.observer is not None)
     first, second = groups.total()
-    q, curvature, prior_std = fit(groups, first, second, link, prior_std)
+    fitted = fit(groups, first, second, link, prior, prior_std)
+    q, curvature = fitted.jod, fitted.curvature
     seen = 0 if judgements.observer is None else len(np.unique(judgements.observer))
     resampled = "nothing" if bootstrap == 0 else "observers" if seen > 1 else "judgements"
     std = low = high = np.full(n, np.nan)
     if bootstrap:
         rng = np.random.default_rng(seed)
-        replicates = _replicates(groups, resampled, link, prior_std, q, bootstrap, rng)
+        replicates = _replicates(groups, resampled, link, fitted, bootstrap, rng)
         units = seen if resampled == "observers" else len(judgements.winner)
         variance = replicates.var(axis=0, ddof=1) * units / max(units - 1, 1)
-        pull, posterior = _model_variance(curvature, prior_std)
+        pull, posterior = _model_variance(curvature, fitted.prior)
         std = np.sqrt(np.maximum(variance + pull, posterior))
         normal = -special.ndtri((1 - confidence) / 2)
         student = stats.t.isf((1 - confidence) / 2, max(units - 1, 1))
@@ -292,7 +328,8 @@ def scale(
         comparisons=np.bincount(np.concatenate([judgements.winner, judgements.loser]), minlength=n),
         covariance=np.asarray(np.linalg.inv(curvature), np.float64),
         model=model,
-        prior_std=prior_std,
+        prior=prior,
+        prior_std=fitted.prior_std,
         log_likelihood=log_likelihood,
         judgements=len(judgements.winner),
         observers=seen,
@@ -318,22 +355,21 @@ def _shorten(names: Sequence[str], limit: int = 8) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _model_variance(curvature: Floats, prior_std: float) -> tuple[Floats, Floats]:
+def _model_variance(curvature: Floats, prior: Normal) -> tuple[Floats, Floats]:
     """If the true scale was drawn from the prior: expected squared bias and variance of the error, (n,) each, JOD^2.
 
-    To first order the prior makes the solution miss the truth q by C q / prior_std^2, with C the inverse curvature and
-    prior_std^2 the variance of q; the error as a whole has covariance C. The mean of the scale is fixed, so it takes no
-    part.
+    To first order the prior makes the solution miss the truth q by C P q, with C the inverse curvature, P the precision of
+    the prior and P^-1 the covariance of q; the error as a whole has covariance C. The mean of the scale is fixed, so it
+    takes no part.
     """
     inverse = np.linalg.inv(curvature)
     centred = inverse - inverse.mean(axis=0)
     centred -= centred.mean(axis=1, keepdims=True)
-    return np.asarray(np.sum(centred**2, axis=1) / prior_std**2), np.asarray(np.diag(centred), np.float64)
+    pull = np.einsum("ij,jk,ki->i", centred, prior.precision, centred, optimize=True)
+    return np.asarray(pull, np.float64), np.asarray(np.diag(centred), np.float64)
 
 
-def _replicates(
-    groups: Tally, resampled: str, link: Link, prior_std: float, start: Floats, count: int, rng: np.random.Generator
-) -> Floats:
+def _replicates(groups: Tally, resampled: str, link: Link, fitted: Fit, count: int, rng: np.random.Generator) -> Floats:
     """Scales (count, n) of resampled judgements, each started at the solution of all."""
     first, second = groups.total()
     cells = np.concatenate([first[0], second[0]])
@@ -348,5 +384,5 @@ def _replicates(
         else:
             drawn = rng.multinomial(int(cells.sum()), cells / cells.sum(), size).astype(np.float64)
             one, two = drawn[:, : len(groups.i)], drawn[:, len(groups.i) :]
-        parts.append(solve(groups, one, two, link, prior_std, start, tolerance=0.02)[0])
+        parts.append(solve(groups, one, two, link, fitted.prior, fitted.jod, tolerance=0.02)[0])
     return np.concatenate(parts)

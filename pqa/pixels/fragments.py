@@ -92,6 +92,9 @@ def windows(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None = N
 def _lines(length: int, side: int, position: float | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """The rows (or columns) that fragments take from `length` of them: `side` in all, GRID equal runs, one a cell.
 
+    Cell k begins at floor(k length / GRID), so that the cells fill the picture. FAST-VQA's and RQ-Net's code has it at
+    k floor(length / GRID), and leaves out the last length mod GRID: a run lies up to GRID - 1 = 6 pixels further here.
+
     `position` is that of every run in the room of its cell, or of each, (GRID,).
     """
     patch = side // GRID

@@ -243,7 +243,8 @@ def _scene(job: Job) -> SceneResult:
         quality = np.array([picture.quality[attribute] for picture in pictures])
         stream = _stream(settings, 2, job.index, number)
         judgements = compare(quality, conditions, settings.observers, ROUNDS, stream)
-        scales[attribute] = scale(judgements, bootstrap=BOOTSTRAP, seed=settings.seed)
+        # The prior on scores is the nearer one for this design (docs/scaling.md, the row of the simulator).
+        scales[attribute] = scale(judgements, prior="scores", bootstrap=BOOTSTRAP, seed=settings.seed)
     return SceneResult(job.name, job.index, job.part, job.portrait.path.name, light, tuple(pictures), scales)
 
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pqa.judging.scaling import LINKS, Judgements
+from pqa.judging.links import LINKS
+from pqa.judging.scaling import Judgements
 from pqa.simulator.capture import Facts
 
 __all__ = ["ATTRIBUTES", "FACE", "GAIN", "LOSSES", "Loss", "compare", "losses", "true_quality"]

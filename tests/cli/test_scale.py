@@ -172,6 +172,22 @@ def test_a_one_sided_observer_is_named_without_asking_and_left_out_on_request(tm
     assert capsys.readouterr().out == without != with_lefty
 
 
+def test_the_prior_is_chosen_and_named(tmp_path, capsys):
+    path = study(tmp_path / "j.csv", scenes=("s1",))
+    assert run(path, "--bootstrap", 0) == 0
+    default, notes = capsys.readouterr()
+    assert "thurstone, prior on distances, " in notes
+    assert run(path, "--bootstrap", 0, "--prior", "scores", "--prior-std", 2) == 0
+    other, notes = capsys.readouterr()
+    assert "thurstone, prior on scores 2.00 JOD, " in notes
+    assert other != default
+    assert run(path, "--bootstrap", 0, "--prior", "distances", "--json") == 0
+    scene = json.loads(capsys.readouterr().out)["scenes"][0]
+    assert (scene["prior"], scene["prior_std"]) == ("distances", None)
+    with pytest.raises(ConfigurationError, match="width of the prior on scores"):
+        run(path, "--prior-std", 2)
+
+
 def test_table_without_observers_rests_on_judgements(tmp_path, capsys):
     rows = [f"a,b,{1 + k % 2}" for k in range(10)]
     path = write(tmp_path / "j.csv", *rows, header="Condition_1,Condition_2,Selection")

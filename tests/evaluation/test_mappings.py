@@ -36,6 +36,21 @@ def test_logistic_is_no_worse_than_curve_fit(sign: int) -> None:
     assert found.increasing == (sign > 0)
 
 
+def test_logistic_reaches_a_step_and_the_deeper_valley() -> None:
+    # Two levels with one picture between: only a curve far steeper than the spread of the scores tells them apart.
+    x = np.concatenate([np.linspace(0, 1, 40), np.linspace(1.001, 2, 40)])
+    y = np.where(x > 1, 3.0, 1.0)
+    assert np.abs(mappings.fit("logistic4", x, y)(x) - y).max() < 0.02
+    # A step far from the middle of skewed scores: from the middle the search ends in another valley, 18 % above.
+    rng = np.random.default_rng(27)
+    x = np.exp(2 * rng.normal(size=60))
+    y = (np.log(x) > -1.5) + 0.4 * rng.normal(size=60)
+    best = min(
+        np.sum((y - np.where(x > edge, y[x > edge].mean(), y[x <= edge].mean())) ** 2) for edge in np.sort(x)[:-1]
+    )
+    assert np.sum((mappings.fit("logistic4", x, y)(x) - y) ** 2) <= best * 1.001
+
+
 def test_free_cubic_is_least_squares() -> None:
     x = np.linspace(-3, 5, 40)
     y = 0.2 * x**3 + x + np.sin(5 * x)

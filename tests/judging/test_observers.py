@@ -9,9 +9,10 @@ import pytest
 from scipy import integrate, special, stats
 
 from pqa.errors import ConfigurationError, DataError
+from pqa.judging.links import LINKS
 from pqa.judging.observers import exclude, screen
 from pqa.judging.sampling import information_gain, next_pairs
-from pqa.judging.scaling import LINKS, Judgements, scale
+from pqa.judging.scaling import Judgements, scale
 from tests.judging.test_scaling import simulate
 
 
@@ -129,7 +130,7 @@ def test_active_pairs_reach_a_smaller_error_than_random_ones():
                 win = rng.random(len(i)) < special.ndtr((q[i] - q[j]) / LINKS["thurstone"].unit)
                 winner = np.concatenate([winner, np.where(win, i, j)])
                 loser = np.concatenate([loser, np.where(win, j, i)])
-            jod = scale(Judgements(so_far.conditions, winner, loser, winner > 0), bootstrap=0).jod
+            jod = scale(Judgements(so_far.conditions, winner, loser, winner > 0), prior="scores", bootstrap=0).jod
             found.append(np.mean((jod - q) ** 2))
     assert math.sqrt(np.mean(errors["active"])) < 0.8 * math.sqrt(np.mean(errors["random"]))
 

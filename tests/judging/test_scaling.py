@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 
 from pqa.errors import ConfigurationError, DataError
-from pqa.judging.scaling import LINKS, Judgements, components, fit, scale, solve, tally
+from pqa.judging.links import LINKS
+from pqa.judging.priors import OPEN, PRIORS, Normal, distances
+from pqa.judging.scaling import Judgements, components, fit, scale, solve, tally
 
 
 def simulate(n=8, observers=12, judged=20, spread=1.4, seed=0, model="thurstone"):
@@ -49,13 +51,13 @@ def objective(q, judgements, model, prior_std):
 def test_one_jod_is_75_percent(model):
     link = LINKS[model]
     assert math.exp(link.log_probability(np.array([1 / link.unit]))[0]) == pytest.approx(0.75, abs=1e-12)
-    result = scale(table([[0, 75], [25, 0]]), model, prior_std=1e4, bootstrap=0)
+    result = scale(table([[0, 75], [25, 0]]), model, prior="scores", prior_std=1e4, bootstrap=0)
     assert result.jod[0] - result.jod[1] == pytest.approx(1, abs=1e-6)
 
 
 def test_chain_of_75_percent_is_two_jod_long():
     # The incomplete design of pwcmp's documentation: three conditions, neighbours judged 100 times, 75 to 25.
-    result = scale(table([[0, 25, 0], [75, 0, 25], [0, 75, 0]]), prior_std=1e4, bootstrap=0)
+    result = scale(table([[0, 25, 0], [75, 0, 25], [0, 75, 0]]), prior="scores", prior_std=1e4, bootstrap=0)
     assert result.jod == pytest.approx([-1, 0, 1], abs=1e-6)
 
 
@@ -63,7 +65,7 @@ def test_chain_of_75_percent_is_two_jod_long():
 @pytest.mark.parametrize("prior_std", [0.5, 3.0])
 def test_agrees_with_a_generic_optimiser(model, prior_std):
     _, judgements = simulate(seed=3)
-    mine = scale(judgements, model, prior_std=prior_std, bootstrap=0)
+    mine = scale(judgements, model, prior="scores", prior_std=prior_std, bootstrap=0)
     other = optimize.minimize(objective, np.zeros(8), (judgements, model, prior_std), tol=1e-12)
     assert mine.jod == pytest.approx(other.x, abs=1e-5)
     at_solution = objective(mine.jod, judgements, model, prior_std)
@@ -81,7 +83,7 @@ def test_bradley_terry_agrees_with_choix(solver):
         "ilsr": lambda: choix.ilsr_pairwise(8, data, tol=1e-10),
     }
     theirs = solvers[solver]() * LINKS["bradley-terry"].unit
-    mine = scale(judgements, "bradley-terry", prior_std=1e6, bootstrap=0).jod
+    mine = scale(judgements, "bradley-terry", prior="scores", prior_std=1e6, bootstrap=0).jod
     assert mine == pytest.approx(theirs - theirs.mean(), abs=1e-6)
 
 
@@ -91,7 +93,9 @@ def test_bradley_terry_with_prior_agrees_with_choix():
     unit = LINKS["bradley-terry"].unit
     # choix penalises alpha * |theta|^2 in units of the logistic; ours is |q|^2 / (2 prior_std^2) in JOD.
     theirs = choix.opt_pairwise(8, data, alpha=unit**2 / (2 * 1.5**2), tol=1e-10) * unit
-    assert scale(judgements, "bradley-terry", prior_std=1.5, bootstrap=0).jod == pytest.approx(theirs, abs=1e-6)
+    assert scale(judgements, "bradley-terry", prior="scores", prior_std=1.5, bootstrap=0).jod == pytest.approx(
+        theirs, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(("model", "theirs"), [("thurstone", "probit"), ("bradley-terry", "logit")])
@@ -102,16 +106,16 @@ def test_posterior_agrees_with_choix_expectation_propagation(model, theirs):
     data = list(zip(judgements.winner.tolist(), judgements.loser.tolist(), strict=True))
     unit = LINKS[model].unit
     mean, covariance = choix.ep_pairwise(5, data, alpha=(unit / 2.0) ** 2, model=theirs)
-    mine = scale(judgements, model, prior_std=2.0, bootstrap=0)
+    mine = scale(judgements, model, prior="scores", prior_std=2.0, bootstrap=0)
     assert mine.jod == pytest.approx(mean * unit, rel=0.01, abs=0.02)
     assert mine.covariance == pytest.approx(covariance * unit**2, rel=0.03, abs=1e-3)
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(sorted(LINKS)))
-def test_order_of_rows_and_names_does_not_matter_and_mirrored_answers_mirror(seed, model):
+@given(st.integers(0, 10_000), st.sampled_from(sorted(LINKS)), st.sampled_from(PRIORS))
+def test_order_of_rows_and_names_does_not_matter_and_mirrored_answers_mirror(seed, model, prior):
     _, judgements = simulate(n=6, observers=5, judged=10, seed=seed)
-    result = scale(judgements, model, bootstrap=0) if len(components(judgements)) == 1 else None
+    result = scale(judgements, model, prior=prior, bootstrap=0) if len(components(judgements)) == 1 else None
     if result is None:
         return
     rng = np.random.default_rng(seed)
@@ -122,33 +126,109 @@ def test_order_of_rows_and_names_does_not_matter_and_mirrored_answers_mirror(see
         rename[judgements.loser][order],
         judgements.left[order],
     )
-    assert scale(shuffled, model, bootstrap=0).jod[rename] == pytest.approx(result.jod, abs=1e-7)
+    assert scale(shuffled, model, prior=prior, bootstrap=0).jod[rename] == pytest.approx(result.jod, abs=1e-5)
     mirrored = Judgements(judgements.conditions, judgements.loser, judgements.winner, ~judgements.left)
-    assert scale(mirrored, model, bootstrap=0).jod == pytest.approx(-result.jod, abs=1e-7)
+    assert scale(mirrored, model, prior=prior, bootstrap=0).jod == pytest.approx(-result.jod, abs=1e-5)
     assert result.jod.sum() == pytest.approx(0, abs=1e-8)
 
 
 def test_unanimous_answers_stay_finite_and_a_start_far_away_converges():
     counts = np.triu(np.full((6, 6), 30), 1)
-    result = scale(table(counts), bootstrap=0)
-    assert np.isfinite(result.jod).all()
-    assert (np.diff(result.jod) < 0).all()
+    for prior in PRIORS:
+        result = scale(table(counts), prior=prior, bootstrap=50)
+        assert np.isfinite([result.jod, result.low, result.high]).all()
+        assert (np.diff(result.jod) < 0).all()
     pairs = tally(table(counts), by_observer=False)
     first, second = pairs.total()
-    near = solve(pairs, first, second, LINKS["thurstone"], 2.0, np.zeros(6))[0]
-    far = solve(pairs, first, second, LINKS["thurstone"], 2.0, np.array([-30.0, 25, -9, 60, 0, 3]))[0]
+    prior = Normal.of_scores(6, 2.0)
+    near = solve(pairs, first, second, LINKS["thurstone"], prior, np.zeros(6))[0]
+    far = solve(pairs, first, second, LINKS["thurstone"], prior, np.array([-30.0, 25, -9, 60, 0, 3]))[0]
     assert far == pytest.approx(near, abs=1e-7)
+
+
+def published(counts):
+    """The scale of mantiuk/pwcmp, `pw_scale.m` with the prior `gaussian`, written out pair by pair as that code goes, and
+    the normal prior of 10 JOD that is ours (its likelihood and prior count each pair twice, so ours does here)."""
+    counts = np.asarray(counts)
+    n = counts + counts.T
+    pairs = [(a, b) for a in range(len(counts)) for b in range(len(counts)) if n[a, b]]
+
+    def loss(q):
+        p = {(a, b): special.ndtr((q[a] - q[b]) * special.ndtri(0.75)) for a, b in pairs}
+        prior = dict.fromkeys(pairs, 0.0)
+        for c in pairs:
+            k = counts[c]
+            if k == 0:
+                k = 1
+            elif k == n[c]:
+                k = n[c] - 1
+            powers = {r: p[r] ** k * (1 - p[r]) ** (n[c] - k) for r in pairs}
+            for r in pairs:
+                prior[r] += powers[r] / sum(powers.values())
+        likelihood = sum(counts[r] * np.log(p[r]) + counts[r[::-1]] * np.log(1 - p[r]) for r in pairs)
+        return -likelihood - sum(np.log(prior[r] + 0.1) for r in pairs) + 2 * np.sum(q**2) / (2 * OPEN**2)
+
+    return optimize.minimize(loss, np.zeros(len(counts)), options={"gtol": 1e-6}).x
+
+
+def test_prior_on_distances_is_the_published_one():
+    for seed in range(4):
+        _, judgements = simulate(n=5, observers=3 + seed, judged=7, seed=seed)  # some pairs unanimous, some judged once
+        counts = np.zeros((5, 5), int)
+        np.add.at(counts, (judgements.winner, judgements.loser), 1)
+        assert scale(judgements, bootstrap=0).jod == pytest.approx(published(counts), abs=2e-5)
+    # What the loops above gave on 2026-12-01: three conditions, 9 to 3, 8 to 4 and, for the outer two, 12 to 0.
+    counts = [[0, 9, 12], [3, 0, 8], [0, 4, 0]]
+    assert scale(table(counts), bootstrap=0).jod == pytest.approx([1.15467, -0.12525, -1.02942], abs=1e-4)
+
+
+def test_one_pair_or_one_judgement_a_pair_leaves_the_prior_on_distances_silent():
+    link = LINKS["thurstone"]
+    for won, lost in ((20, 0), (15, 5)):
+        x = np.array([0.3])
+        assert distances(x, np.array([won]), np.array([lost]), link)[1] == pytest.approx(0, abs=1e-12)
+        result = scale(table([[0, won], [lost, 0]]), bootstrap=0)
+
+        def slope(d, won=won, lost=lost):
+            up, down = (link.slope(np.array([sign * d / link.unit]))[0] for sign in (1, -1))
+            return (won * up - lost * down) / link.unit - d / (2 * OPEN**2)
+
+        assert result.jod[0] - result.jod[1] == pytest.approx(optimize.brentq(slope, 0, 30), abs=1e-5)
+        assert result.jod[0] - result.jod[1] == pytest.approx(4.87 if lost == 0 else 1.0, abs=0.01)
+    x = np.random.default_rng(0).normal(size=9)
+    won = np.arange(9) % 2
+    assert distances(x, won, 1 - won, link)[1] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("model", LINKS)
+def test_slope_of_the_prior_on_distances(model):
+    rng = np.random.default_rng(2)
+    x, first, second = rng.normal(size=8), rng.integers(0, 9, 8), rng.integers(1, 9, 8)
+    _, slope, curvature = distances(x, first, second, LINKS[model])
+    up, down = (
+        np.array([distances(x + h * e, first, second, LINKS[model])[0] for e in np.eye(8)]) for h in (1e-6, -1e-6)
+    )
+    assert slope == pytest.approx((up - down) / 2e-6, abs=1e-7)
+    assert (curvature >= 0).all()
+
+
+def test_a_long_chain_keeps_its_length_under_the_prior_on_distances_alone():
+    # Eight levels, each judged against the next, 15 to 5: seven steps of 1 JOD. Equal answers say equal distances.
+    counts = 5 * np.eye(8, k=1, dtype=int) + 15 * np.eye(8, k=-1, dtype=int)
+    lengths = {prior: np.ptp(scale(table(counts), prior=prior, bootstrap=0).jod) for prior in PRIORS}
+    assert lengths["distances"] == pytest.approx(7, abs=0.3)
+    assert lengths["scores"] < 6
 
 
 def test_estimated_prior_follows_the_spread_of_the_truth():
     spreads = {}
     for truth in (0.5, 3.0):
         q, judgements = simulate(n=40, observers=40, judged=200, spread=truth, seed=5)
-        spreads[truth] = scale(judgements, bootstrap=0).prior_std
+        spreads[truth] = scale(judgements, prior="scores", bootstrap=0).prior_std
         assert spreads[truth] == pytest.approx(np.std(q), rel=0.25)
     pairs = tally(simulate()[1], by_observer=False)
     first, second = pairs.total()
-    assert fit(pairs, first, second, LINKS["thurstone"], 0.7)[2] == 0.7
+    assert fit(pairs, first, second, LINKS["thurstone"], "scores", 0.7).prior_std == 0.7
 
 
 def test_quick_replicates_equal_exact_ones():
@@ -157,10 +237,11 @@ def test_quick_replicates_equal_exact_ones():
     rng = np.random.default_rng(0)
     draws = rng.multinomial(12, np.full(12, 1 / 12), 50).astype(float)
     one, two = draws @ groups.first, draws @ groups.second
-    start = scale(judgements, prior_std=1.5, bootstrap=0).jod
+    start = scale(judgements, prior="scores", prior_std=1.5, bootstrap=0).jod
     link = LINKS["thurstone"]
-    quick = solve(groups, one, two, link, 1.5, start, tolerance=0.02)[0]
-    exact = solve(groups, one, two, link, 1.5, start, tolerance=1e-9)[0]
+    prior = Normal.of_scores(8, 1.5)
+    quick = solve(groups, one, two, link, prior, start, tolerance=0.02)[0]
+    exact = solve(groups, one, two, link, prior, start, tolerance=1e-9)[0]
     assert np.abs(quick - exact).max() < 1e-3
 
 
@@ -186,7 +267,10 @@ def test_observers_who_disagree_widen_the_intervals():
     loser = np.where(flip, judgements.winner, judgements.loser)
     torn = Judgements(judgements.conditions, winner, loser, judgements.left, judgements.observer, judgements.observers)
     nameless = Judgements(judgements.conditions, winner, loser, judgements.left)
-    assert scale(torn, prior_std=1.4).std.mean() > 1.3 * scale(nameless, prior_std=1.4).std.mean()
+    assert (
+        scale(torn, prior="scores", prior_std=1.4).std.mean()
+        > 1.3 * scale(nameless, prior="scores", prior_std=1.4).std.mean()
+    )
 
 
 def test_intervals_cover_the_truth():
@@ -205,7 +289,7 @@ def test_stated_error_equals_real_error_even_where_the_prior_pulls(spread):
     for seed in range(150):
         q, judgements = simulate(n=8, observers=15, judged=6, spread=spread, seed=seed)
         if len(components(judgements)) == 1:
-            result = scale(judgements, prior_std=spread, bootstrap=100)
+            result = scale(judgements, prior="scores", prior_std=spread, bootstrap=100)
             squares.append(np.mean((result.jod - q) ** 2))
             stated.append(np.mean(result.std**2))
     assert len(stated) > 100
@@ -225,7 +309,11 @@ def test_wrong_use_is_named():
     _, judgements = simulate()
     with pytest.raises(ConfigurationError, match="did you mean 'thurstone'"):
         scale(judgements, "thurston")
-    for options in ({"prior_std": 0}, {"confidence": 1}, {"bootstrap": 10}):
+    with pytest.raises(ConfigurationError, match="did you mean 'scores'"):
+        scale(judgements, prior="score")
+    with pytest.raises(ConfigurationError, match="prior_std is the width of the prior on scores"):
+        scale(judgements, prior_std=1.5)
+    for options in ({"prior": "scores", "prior_std": 0}, {"confidence": 1}, {"bootstrap": 10}):
         with pytest.raises(ConfigurationError, match="expected prior_std"):
             scale(judgements, **options)
     with pytest.raises(DataError, match="one entry a judgement"):

@@ -1,5 +1,13 @@
 """Fidelity loss: Tsai et al., "FRank: a ranking method with fidelity loss" (SIGIR 2007); in quality assessment since
-Zhang et al., "Uncertainty-aware blind image quality assessment" (UNIQUE, 2021)."""
+Zhang et al., "Uncertainty-aware blind image quality assessment" (UNIQUE, 2021).
+
+The defaults here are Thurstone's case V on both sides: p = Phi(label difference / sqrt 2), p_hat = Phi(difference /
+sqrt 2). Others differ. LIQE's code (zwx8981/LIQE `MNL_Loss.py`, `loss_m3` and `loss_m4`) has binary labels and p_hat =
+Phi(difference): `probability="binary", unit=0.5**0.5`, as in the recipe `liqe`. UNIQUE divides both differences by
+spreads, the predicted one by the spreads that its network predicts for the two pictures (zwx8981/UNIQUE
+`TrainModel.py`), which `fidelity_of` can be given; with unit spreads fixed at sqrt 1/2 and binary labels it is LIQE's
+form. DN-PIQA's code has soft labels and Phi(difference) on both sides: `unit=0.5**0.5`, as in the recipe `pqe`.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +73,7 @@ def fidelity_pairs(
 def fidelity_all(
     prediction: Float[Tensor, n], label: Float[Tensor, n], *, probability: str = "thurstone", unit: float = 1.0
 ) -> Float[Tensor, ""]:
-    """`fidelity` of all pairs i < j, as UNIQUE and LIQE train within a data set; options as in `fidelity_pairs`.
+    """`fidelity` of all pairs i < j, as LIQE trains within a data set; options as in `fidelity_pairs`, LIQE's in the module.
 
     The order of the pictures never matters. Needs two (ValueError).
     """

@@ -2,11 +2,12 @@
 
 Chahine et al., "Generalized Portrait Quality Assessment" (2024): Q = sum p_i (a_i q + b_i) / sum p_i over the k most
 probable scenes i, with (a_i, b_i) the rescaler's answer to scene i alone. Same network as `sem_hyperiqa`: 145,266,841
-parameters with 50 scenes. The authors published no code for it. Own code throughout.
+parameters with 50 scenes. Public code in DXOMARK-Research/PIQ2023 since 2024-02. Own code throughout.
 
 Licence: Apache-2.0; the trunk's ImageNet weights are BSD-3-Clause.
 
-Differences from the paper: k is not published, all scenes are taken by default (`top` = 0); test crops as in `sem_hyperiqa`.
+Differences from the paper: the paper does not state k, all scenes are taken by default (`top` = 0); test crops and
+first values as in `sem_hyperiqa`.
 """
 
 from __future__ import annotations

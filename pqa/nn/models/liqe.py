@@ -14,7 +14,10 @@ Differences from the paper:
 - the authors train the text tower too; here the 495 features are themselves parameters, begun where the text tower puts them,
   so the side of language learns, but each sentence by itself;
 - a picture with fewer than 15 patch positions repeats some of them, and one smaller than a patch is mirrored outwards;
-- patches lie 32 pixels apart in every picture (the training code: 48 where an edge reaches 1024).
+- patches lie 32 pixels apart in every picture (the training code: 48 where an edge reaches 1024);
+- the 15 test patches are spread over the picture, as in the release of 2023 (`LIQE.py` at 883d914). A later revision
+  (2272efb) takes the step between them from the number of pictures instead of that of patches: it is 0, and the first
+  patch counts 15 times.
 
 Licence: Apache-2.0. CLIP through open_clip.
 """
