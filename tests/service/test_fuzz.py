@@ -14,7 +14,7 @@ import pytest
 from bench.fuzz import HANG_S, damaged, fuzz_pictures, fuzz_requests, outcomes, pictures, seeds
 from pqa.errors import UnreadableImage
 from pqa.pixels import codecs, headers
-from pqa.pixels.headers import FORMATS, sniff
+from pqa.pixels.formats import FORMATS, sniff
 from pqa.pixels.source import open_picture
 from service import middleware
 from service.settings import Settings

@@ -21,7 +21,7 @@ def test_defaults_need_no_environment() -> None:
 def test_every_setting_can_be_set_and_is_documented(field: dataclasses.Field) -> None:
     """No row is dead: a value other than the default comes through."""
     texts = {str: "error" if field.name == "log_level" else "cuda" if field.name == "provider" else "elsewhere"}
-    lists = {"api_keys": "0123456789abcdef", "cors_origins": "https://a.org,http://b:1"}
+    lists = {"api_keys": "0123456789abcdef", "formats": "JPEG, RAW", "cors_origins": "https://a.org,http://b:1"}
     text = {**texts, bool: "true", tuple: lists.get(field.name, "a, b"), int: "7", float: "2.5"}[type(field.default)]
     variable = "PQA_" + field.name.upper()
     value = getattr(Settings.read({variable: text}), field.name)
