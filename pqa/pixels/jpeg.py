@@ -107,7 +107,8 @@ def came(data: bytes) -> tuple[bytes, float]:
     if start is None or start.marker not in FRAMES:
         return data, 0.0
     found, end, _ = scans(data, start.scan)
-    content = data[:end]
+    # Half a marker, or memory that was never written.
+    content = data[:end].rstrip(b"\xff")
     if len(content) - len(content.rstrip(b"\0")) > BLOCK:
         # Room that a copy took and did not fill; few zeros may be pixels.
         content = content.rstrip(b"\0")

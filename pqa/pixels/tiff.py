@@ -43,6 +43,9 @@ PACKED = (1, 5, 8, 32773, 32946)
 DIFFERENCES = 2
 """The predictor that stores the difference to the sample to the left."""
 
+BIG = 43
+"""What stands for 42 in a file of 64-bit offsets."""
+
 SHORT, LONG = 3, 4
 READ = (
     *(WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP),
@@ -84,8 +87,9 @@ class Layout:
     @property
     def by_samples(self) -> bool:
         """Whether `pixels` reads it: 16 bits, and grey with alpha, of which Pillow takes some layouts for others."""
-        grey = self.one(PHOTOMETRIC, WHITE_IS_ZERO) in (WHITE_IS_ZERO, BLACK_IS_ZERO)
-        return self.bits == 16 or (self.bits == 8 and grey and self.samples > 1)
+        grey = self.one(PHOTOMETRIC, WHITE_IS_ZERO) in (WHITE_IS_ZERO, BLACK_IS_ZERO) and self.samples > 1
+        odd = self.apart or PREMULTIPLIED in self.all(EXTRA, ())
+        return self.bits == 16 or (self.bits == 8 and grey and odd)
 
     @property
     def memory(self) -> int:
@@ -95,9 +99,10 @@ class Layout:
 
 
 def layout(data: bytes) -> Layout:
-    """The first directory. Raises what damaged files cause."""
-    big = data[2:4] in (b"\0+", b"+\0")
-    directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if big else 8])
+    """The first directory. Raises what damaged files cause; UnsupportedImage for BigTIFF that Pillow cannot read."""
+    if data[:4] == b"MM\0+":
+        raise _unread("64-bit offsets, the highest byte first,")
+    directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if data[2] == BIG else 8])
     file = io.BytesIO(data)
     file.seek(directory.next)
     directory.load(file)
@@ -205,6 +210,26 @@ def _grey(data: bytes, of: Layout, wide: int, plane: int | None) -> npt.NDArray[
     return got
 
 
+def _check_pieces(of: Layout, size: int, wide: int, offsets: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    """Raises UnreadableImage for strips or tiles that are not there: the decoder would leave memory as it finds it."""
+    width, height = of.one(WIDTH, 0), of.one(LENGTH, 0)
+    tiled = TILE_OFFSETS in of.tags
+    across = of.one(TILE_WIDTH, 0) if tiled else width
+    down = of.one(TILE_LENGTH, 0) if tiled else min(of.one(ROWS_PER_STRIP, height), height)
+    if min(across, down) < 1:
+        raise UnreadableImage(f"expected strips or tiles of at least one pixel, got {across}x{down}")
+    number = -(-width // across) * -(-height // down)
+    if len(offsets) != number or len(sizes) != number:
+        raise UnreadableImage(f"expected {number} strips or tiles, got {len(offsets)} offsets and {len(sizes)} sizes")
+    for index, (offset, length) in enumerate(zip(offsets, sizes, strict=True)):
+        rows = down if tiled else min(down, height - index * down)
+        least = rows * across * wide * of.bits // 8 if of.one(COMPRESSION, 1) == 1 else 1
+        if length < least or offset + length > size:
+            raise UnreadableImage(
+                f"expected strips or tiles of {least} bytes or more within the file, got {length} at {offset}"
+            )
+
+
 def _directory(of: Layout, size: int, wide: int, plane: int | None) -> tuple[bytes, int]:
     """A directory to stand behind `size` bytes, and where it begins: aligned, so not always right there."""
     tiled = TILE_OFFSETS in of.tags
@@ -213,8 +238,7 @@ def _directory(of: Layout, size: int, wide: int, plane: int | None) -> tuple[byt
     if plane is not None:
         each = len(pieces[offsets]) // of.samples
         pieces = {tag: values[plane * each : (plane + 1) * each] for tag, values in pieces.items()}
-    if not pieces[offsets] or len(pieces[offsets]) != len(pieces[sizes]):
-        raise UnreadableImage("expected offsets and sizes of strips or tiles, got others")
+    _check_pieces(of, size, wide, pieces[offsets], pieces[sizes])
     rows: dict[int, tuple[int, tuple[int, ...]]] = {
         WIDTH: (LONG, (of.one(WIDTH, 0) * wide,)),
         LENGTH: (LONG, (of.one(LENGTH, 0),)),

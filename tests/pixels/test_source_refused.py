@@ -89,7 +89,7 @@ def kinds(side):
         "jpeg 2000": (encoded(rgb, "JPEG2000"), 21),
         "grey jpeg 2000": (encoded(grey, "JPEG2000"), 7),
         "10-bit heic": (heic(side), 10),
-        "hdr heic": (heic(side, color_primaries=9, transfer_characteristic=16, matrix_coefficients=9, chroma=444), 16),
+        "hdr heic": (heic(side, color_primaries=9, transfer_characteristics=16, matrix_coefficients=9, chroma=444), 16),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from bench.fuzz import HANG_S, damaged, fuzz_pictures, fuzz_requests, outcomes, pictures, seeds
 from pqa.errors import UnreadableImage
-from pqa.pixels import codecs, headers
+from pqa.pixels import codecs, headers, opening
 from pqa.pixels.formats import FORMATS, sniff
 from pqa.pixels.source import open_picture
 from service import middleware
@@ -66,19 +66,20 @@ def test_a_chunk_that_promises_more_than_the_file_has_never_reaches_opencv(
 def test_files_of_countless_pieces_are_refused_before_a_reader_walks_through_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    most, piece = headers.MOST_PIECES, (b"teSt", b"")
-    jpeg = seeds()["jpeg"]
-    first = 4 + int.from_bytes(jpeg[4:6])
+    most, piece = opening.MOST_PIECES, (b"teSt", b"")
+    photograph = seeds()["jpeg"]
+    first = 4 + int.from_bytes(photograph[4:6])
     for bits in (8, 16):
         assert open_picture(png(*[piece] * 50, bits=bits)).reduced(8).shape == (8, 8, 3)
     for filler in (b"\xff", b"\0", b"\xff\xfe\0\2"):
-        assert open_picture(jpeg[:first] + filler * 50 + jpeg[first:]).size == open_picture(jpeg).size
-    monkeypatch.setattr(headers.Image, "open", lambda *_, **__: pytest.fail("Pillow was asked"))
+        longer = photograph[:first] + filler * 50 + photograph[first:]
+        assert open_picture(longer).size == open_picture(photograph).size
+    monkeypatch.setattr(headers, "opened", lambda *_: pytest.fail("Pillow was asked"))
     with pytest.raises(UnreadableImage, match="chunks"):
         open_picture(png(*[piece] * most))
     for filler in (b"\xff", b"\0", b"\xff\xfe\0\2"):
         with pytest.raises(UnreadableImage, match="segments"):
-            open_picture(jpeg[:first] + filler * most + jpeg[first:])
+            open_picture(photograph[:first] + filler * most + photograph[first:])
 
 
 def test_sixteen_bits_are_brought_to_eight_in_pieces_that_fit_together() -> None:
