@@ -24,7 +24,7 @@ PATHS = """PATH is a picture, a folder, a pattern in quotes, a CSV map, or "-" f
 of paths on standard input. A folder holds pictures, or a folder a scene
 (scene/*.jpg), or within that a folder a device (scene/device/*.jpg). A CSV map
 has the columns image, scene and, if wanted, device. RAW files stay with the
-picture of the same name."""
+picture of the same name; alone they are scored by the preview inside."""
 
 MIB = 1 << 20
 

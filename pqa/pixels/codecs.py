@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from pqa.errors import UnreadableImage, UnsupportedImage
-from pqa.pixels import png, tiff, tonemap
+from pqa.pixels import tiff, tonemap
 from pqa.pixels.headers import Header, is_still_webp
 from pqa.pixels.opening import input_errors, opened
 
@@ -167,9 +167,6 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
 
 def _by_opencv(data: bytes, info: Header) -> npt.NDArray[Any]:
     """Pixels of 8 or 16 bits as they are stored: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA."""
-    # OpenCV makes room for as much as a chunk promises, up to 4 GiB, before it looks for that much.
-    if data.startswith(b"\x89PNG") and any(at + length > len(data) for at, length, _ in png.chunks(data)):
-        raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
     values: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise UnreadableImage(f"decoding {info.format} failed: truncated or damaged data")

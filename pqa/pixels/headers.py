@@ -6,6 +6,7 @@ as an `InputError`.
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -80,6 +81,8 @@ def header(data: bytes, name: str) -> Header:
                 return _of_samples(of, len(data))
         elif name == "JPEG":
             jpeg.head(data)
+        elif name == "PNG":
+            collections.deque(png.chunks(data), maxlen=0)
         with opened(data, name) as image:
             return _of_pillow(data, name, image)
 

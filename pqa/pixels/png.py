@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel by colour type."""
 
+_KIND = re.compile(rb"\w{4}")
+"""What Pillow takes for the kind of a chunk."""
+
 OF_ANIMATIONS = (b"acTL", b"fcTL")
 PIECE = 1 << 20
 """Bytes that are unpacked at once."""
@@ -27,7 +31,7 @@ def chunks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         if kind == b"IEND" or at + 8 > len(data):
             return
         length, kind = struct.unpack_from(">L4s", data, at)
-        if not kind.isalpha():
+        if not _KIND.match(kind):
             return
         yield at + 8, length, kind
         at += 12 + length
@@ -43,7 +47,10 @@ def chunk(data: bytes, wanted: bytes) -> bytes | None:
 
 
 def cut(data: bytes) -> bool:
-    """Whether the chunks stop before the last one."""
+    """Whether the chunks stop before the last one, or one promises more than there is.
+
+    OpenCV would make room for all that is promised, up to 4 GiB, before it looks for that much.
+    """
     return all(kind != b"IEND" for _, _, kind in chunks(data))
 
 
