@@ -87,6 +87,7 @@ def test_variables_of_others_are_left_alone() -> None:
         ("PQA_HTTP_PORT", "70000", "at most 65535"),
         ("PQA_HTTP_PORT", "-1", "at least 0"),
         ("PQA_MAX_IMAGES", "0", "at least 1"),
+        ("PQA_FORMATS", "JPEG,GIFF", "did you mean 'GIF'"),
         ("PQA_MAX_FILE_MIB", "inf", "finite"),
         ("PQA_MAX_FILE_MIB", "nan", "finite"),
         ("PQA_ALLOW_UNTRAINED", "maybe", "true or false"),
