@@ -62,13 +62,31 @@ def seeds() -> dict[str, bytes]:
         "16-bit tiff": (deep, "TIFF", {}),
         "heic": (small, "HEIF", {}),
         "avif": (small, "AVIF", {}),
+        "bmp": (small, "BMP", {}),
+        "gif": (small.quantize(64), "GIF", {"save_all": True, "append_images": [small.quantize(32)]}),
+        "jpeg 2000": (small, "JPEG2000", {}),
+        "grey tiff with alpha": (small.convert("LA"), "TIFF", {}),
+        "big tiff": (small, "TIFF", {"big_tiff": True}),
     }
     found = {}
     for name, (picture, kind, options) in ways.items():
-        buffer = io.BytesIO()
-        picture.save(buffer, kind, **options)
-        found[name] = buffer.getvalue()
+        found[name] = _encoded(picture, kind, **options)
+    hdr = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9}
+    rgb = np.asarray(small, np.uint16) * 257
+    buffer = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", small.size, rgb.tobytes()).save(buffer, **hdr)
+    found["hdr heic"] = buffer.getvalue()
+    # Primaries and transfer characteristics of BT.2020 and PQ for BT.709's and sRGB's.
+    found["hdr avif"] = found["avif"].replace(b"nclx\0\1\0\r", b"nclx\0\x09\0\x10")
+    thumbnail = _encoded(small, "TIFF", tiffinfo={254: 1, 50706: b"\1\4\0\0"})
+    found["raw"] = thumbnail + _encoded(small.resize((640, 640)), "JPEG")
     return found
+
+
+def _encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:

@@ -116,7 +116,10 @@ class Score:
     flags: tuple[str, ...]
     status: Status = "ok"
     measurements: Mapping[str, float | None] = field(default_factory=dict)
-    """What was measured on picture and face, in the units of `pqa.pixels.measures.Measurements`; no part of the score."""
+    """What was measured on picture and face, in the units of `pqa.pixels.measures.Measurements`; no part of the score.
+
+    Of a `truncated` picture also `rows_decoded`: the share of its stored rows that came, 0.5 to 1.
+    """
     device: str | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class LoadedModels:
             max_bytes=settings.max_file_bytes,
             max_pixels=int(settings.max_megapixels * 1_000_000),
             max_memory=int(settings.max_decode_mib * MIB),
+            formats=frozenset(settings.formats),
         )
         detectors: dict[str, Detector] = {}
         predictors: dict[str, Predictor] = {}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pqa.errors import ConfigurationError, unknown_key
+from pqa.pixels.formats import FORMATS
 from pqa.session import PROVIDERS, available_cpus
 from pqa.structured import structured
 
@@ -32,6 +33,9 @@ QUEUE = 8
 
 DRAINED = 0.8
 """The part of the time for draining that what is in work may need, as far as the pace of the last pictures tells."""
+
+USUAL = ("AVIF", "HEIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What cameras and phones send; of further formats a service is better told that it may meet them."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -74,6 +78,8 @@ class Settings:
     max_request_mib: float = _row(1024.0, "size of one request", 0.001)
     max_json_mib: float = _row(64.0, "size of one JSON request, which is parsed as a whole; multipart streams", 0.001)
     max_megapixels: float = _row(50.0, "pixels of one picture, read from its header before decoding", 0.001)
+    formats: tuple[str, ...] = _row(USUAL, "formats that are taken, by commas; "
+                                    f"there are also {', '.join(sorted(FORMATS.difference(USUAL)))}")  # fmt: skip
     max_decode_mib: float = _row(256.0, "memory that one picture's file and its decoding may take, estimated from the header",
                                  0.001)  # fmt: skip
     picture_timeout_s: float = _row(60.0, "time from the arrival of a picture to its score", 0.001)
@@ -112,6 +118,9 @@ class Settings:
             raise unknown_key(self.provider, PROVIDERS, "value of PQA_PROVIDER")
         if self.log_level not in LOG_LEVELS:
             raise unknown_key(self.log_level, LOG_LEVELS, "value of PQA_LOG_LEVEL")
+        for name in self.formats:
+            if name not in FORMATS:
+                raise unknown_key(name, FORMATS, "format in PQA_FORMATS")
         if not self.models:
             raise ConfigurationError("PQA_MODELS must name at least one model, got none")
         if short := sum(len(key) < KEY_LENGTH for key in self.api_keys):

@@ -2,7 +2,7 @@
 
 A folder holds `*.jpg` (scene "default"), `scene/*.jpg` or `scene/device/*.jpg`; of several folders each is a scene. A CSV map
 has the columns `image`, `scene` and, if wanted, `device`. A RAW file beside a picture of the same name stays with it and is not
-scored.
+scored; one alone is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ __all__ = ["PICTURES", "RAWS", "Inputs", "collect"]
 
 PICTURES = frozenset(
     {".avif", ".heic", ".heif", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-    | {".bmp", ".gif", ".jp2", ".psd"}  # not taken, but said so instead of being passed over
+    | {".bmp", ".gif", ".j2k", ".jp2", ".jpx"}
+    | {".psd"}  # not taken, but said so instead of being passed over
 )
 RAWS = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl"}
@@ -38,7 +39,6 @@ PASSED_OVER = frozenset(
 PREVIEWS = ".lrdata"  # Lightroom's folders
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 DEFAULT_SCENE = "default"
-RAW_HINT = "a RAW file without a picture beside it: export a JPEG preview under the same name"
 
 Map = Mapping[str, tuple[str, str | None]]
 
@@ -305,18 +305,13 @@ def _without_raws(images: Sequence[Image], unscored: Sequence[Unscored], notes: 
         if own:
             companions[image.id] = tuple(sorted(own))
     kept = {os.path.realpath(raw) for raw in claimed}
-    lone = [
-        Unscored(image.id, image.scene, "unsupported", f"{raws[image.id]}: {RAW_HINT}")
-        for image in images
-        if image.id in raws and os.path.realpath(raws[image.id]) not in kept
-    ]
-    failures = (*unscored, *lone)
+    pictures = [image for image in images if image.id not in raws or os.path.realpath(raws[image.id]) not in kept]
     if all(os.path.isdir(_path(image)) or not os.path.exists(_path(image)) for image in pictures):
-        details = [failure.detail for failure in failures]
+        details = [failure.detail for failure in unscored]
         details += [f"{_path(image)}: no such file or folder" for image in pictures]
         more = f" (and {len(details) - 3} more)" if len(details) > 3 else ""
         raise DataError(f"nothing to score: {'; '.join(details[:3]) or 'the list of paths is empty'}{more}")
-    return Inputs(tuple(pictures), companions, failures, notes)
+    return Inputs(tuple(pictures), companions, tuple(unscored), notes)
 
 
 def _raws_beside(folders: Iterable[Path]) -> dict[str, list[Path]]:

@@ -26,7 +26,8 @@ of paths on standard input. A folder holds pictures, or a folder a scene
 (scene/*.jpg), or within that a folder a device (scene/device/*.jpg). Of several
 folders each is a scene, or holds scenes of its own. A CSV map has the columns
 image, scene and, if wanted, device. RAW files stay with the picture of the same
-name. Links, hidden files, and folders of bins and thumbnails are passed over."""
+name; alone they are scored by the preview inside. Links, hidden files, and
+folders of bins and thumbnails are passed over."""
 
 MIB = 1 << 20
 

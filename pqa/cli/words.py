@@ -13,6 +13,9 @@ FLAGS: dict[str, str] = {
     "many_faces": "several faces, the largest one judged",
     "small_face": "small face",
     "first_frame": "several frames or pages, the first one judged",
+    "truncated": "the file was cut short, what came of it judged",
+    "raw_preview": "camera RAW, the preview inside judged",
+    "gain_map_ignored": "made for HDR screens too, judged as others show it",
     "untrained_model": "untrained model",
     "unlike_training": "unlike the photographs the model learned from",
 }

@@ -20,8 +20,8 @@ from pqa.types import Warn
 
 __all__ = ["LIMITS", "SETS", "SetRow", "known_as", "read", "read_all", "spelling"]
 
-LIMITS = Limits(max_bytes=256 * 2**20, max_pixels=150_000_000)
-"""For pictures of a data set: its uncompressed TIFFs are larger than what a stranger may upload."""
+LIMITS = Limits(max_bytes=1024 * 2**20, max_pixels=200_000_000)
+"""For pictures of a data set: uncompressed TIFFs of 16 bits are larger than any other file of a camera."""
 
 
 @dataclass(frozen=True, slots=True)

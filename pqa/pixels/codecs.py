@@ -17,7 +17,9 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms
 
 from pqa.errors import UnreadableImage, UnsupportedImage
-from pqa.pixels.headers import Header, input_errors, is_still_webp, opened, png_chunks
+from pqa.pixels import tiff, tonemap
+from pqa.pixels.headers import Header, is_still_webp
+from pqa.pixels.opening import input_errors, opened
 
 __all__ = ["FLIPPED_X", "FLIPPED_Y", "decode", "displayed", "eight_bit"]
 
@@ -55,25 +57,80 @@ def decode(data: bytes, info: Header, scale: int) -> Image.Image:
     array: those who ask for pixels reduce them first, and at 12 megapixels each change of container costs as much as the
     decoding.
     """
-    with input_errors(f"decoding {info.format}"), opened(data, info.format) as image:
-        srgb = _Srgb(image.info.get("icc_profile"))
-        # Pillow would hold what these decoders give beside its own copy of it, of WebP three times.
-        if info.deep or is_still_webp(data):
-            values = _by_opencv(data, info)
-            return _finished(lambda box: _of_bgr(values, box), values.shape[1::-1], srgb, info.orientation, scale)
-        if info.format == "HEIF" and image.mode in ("RGB", "RGBA", "L"):
-            pixels = _by_libheif(data, info)
-            return _finished(lambda box: _part(pixels, box), (info.width, info.height), srgb, info.orientation, scale)
-        if info.format == "JPEG" and scale > 1:
-            image.draft(None, (max(1, info.width // scale), max(1, info.height // scale)))
-        image.load()
-        if info.format != "JPEG":
-            _check_decoded(info, image.size)
-        elif max(image.size) == -(-max(info.width, info.height) // scale):
-            scale = 1
-        if info.orientation == 1 and srgb.has_nothing_to_do(image):
-            return _shrink(image, scale)
-        return _finished(image.crop, image.size, srgb, info.orientation, scale)
+    with input_errors(f"decoding {info.format}"):
+        if info.format == "TIFF" and info.deep:
+            return _tiff_by_samples(data, info, scale)
+        with opened(data, info.format) as image:
+            return _decoded(data, info, image, scale)
+
+
+def _decoded(data: bytes, info: Header, image: Image.Image, scale: int) -> Image.Image:
+    srgb = _Srgb(image.info.get("icc_profile"))
+    size = (info.width, info.height)
+    if info.coding is not None:
+        cut, size = _mapped(_values(data, info, image), info.coding)
+        return _finished(cut, size, srgb, info.orientation, scale)
+    # Pillow would hold what these decoders give beside its own copy of it, of WebP three times.
+    if info.deep or is_still_webp(data):
+        values = _by_opencv(data, info)
+        return _finished(lambda box: _of_bgr(values, box), values.shape[1::-1], srgb, info.orientation, scale)
+    if info.format == "HEIF" and image.mode in ("RGB", "RGBA", "L", "I;16"):
+        pixels = _by_libheif(data, info)
+        return _finished(lambda box: _part(pixels, box), size, srgb, info.orientation, scale)
+    if info.format == "JPEG" and scale > 1:
+        image.draft(None, (max(1, info.width // scale), max(1, info.height // scale)))
+    _load(image)
+    if info.format != "JPEG":
+        _check_decoded(info, image.size)
+    elif max(image.size) == -(-max(info.width, info.height) // scale):
+        scale = 1
+    if info.orientation == 1 and srgb.has_nothing_to_do(image):
+        return _shrink(image, scale)
+    return _finished(image.crop, image.size, srgb, info.orientation, scale)
+
+
+def _load(image: Image.Image) -> None:
+    if image.format == "TIFF":
+        # Its reader asks for Pillow's limit on pixels, one for the whole process, where it makes the room for them itself.
+        image.im = Image.new(image.mode, image._tile_size).im  # type: ignore[attr-defined]  # of a TIFF alone
+    image.load()
+
+
+def _tiff_by_samples(data: bytes, info: Header, scale: int) -> Image.Image:
+    of = tiff.layout(data)
+    values, profile = tiff.pixels(data, of), of.tags.get(tiff.PROFILE)
+    srgb = _Srgb(profile if isinstance(profile, bytes) else None)
+    is_cmyk = of.one(tiff.PHOTOMETRIC, tiff.WHITE_IS_ZERO) == tiff.CMYK
+    cut = (lambda box: _cmyk(values, box)) if is_cmyk else (lambda box: _part(values, box))
+    return _finished(cut, (info.width, info.height), srgb, info.orientation, scale)
+
+
+def _values(data: bytes, info: Header, image: Image.Image) -> npt.NDArray[Any]:
+    """Pixels in the coding of the file: (H, W), (H, W, 3) RGB or (H, W, 4) RGBA, with the bits that the decoder gives."""
+    if info.format == "HEIF":
+        return _by_libheif(data, info, deep=True)
+    if info.deep:
+        values = _by_opencv(data, info)
+        return values if values.ndim == 2 else values[..., [2, 1, 0, 3][: values.shape[2]]]
+    image.load()
+    _check_decoded(info, image.size)
+    mode = "RGBA" if _is_transparent(image) else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _mapped(values: npt.NDArray[Any], of: tonemap.Coding) -> tuple[Callable[[Box], Image.Image], tuple[int, int]]:
+    colours = values[..., :3] if values.ndim == 3 else values
+    mapping = tonemap.Mapping(of, colours)
+
+    def cut(box: Box) -> Image.Image:
+        rows = slice(box[1], box[3]), slice(box[0], box[2])
+        mapped = mapping(colours[rows])
+        if values.ndim == 3 and values.shape[2] == 4:
+            alpha = values[..., 3:][rows]
+            mapped = np.concatenate([mapped, _eight_bits(alpha)], axis=2)
+        return Image.fromarray(eight_bit(mapped))
+
+    return cut, values.shape[1::-1]
 
 
 def _check_decoded(info: Header, size: tuple[int, int]) -> None:
@@ -110,9 +167,6 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
 
 def _by_opencv(data: bytes, info: Header) -> npt.NDArray[Any]:
     """Pixels of 8 or 16 bits as they are stored: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA."""
-    # OpenCV makes room for as much as a chunk promises, up to 4 GiB, before it looks for that much.
-    if data.startswith(b"\x89PNG") and any(at + length > len(data) for at, length, _ in png_chunks(data)):
-        raise UnreadableImage("decoding 16-bit pixels failed: truncated or damaged data")
     values: npt.NDArray[Any] | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise UnreadableImage(f"decoding {info.format} failed: truncated or damaged data")
@@ -126,20 +180,29 @@ def _of_bgr(values: npt.NDArray[Any], box: Box) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]) if values.ndim == 3 else pixels)
 
 
-def _by_libheif(data: bytes, info: Header) -> Pixels:
+def _by_libheif(data: bytes, info: Header, *, deep: bool = False) -> npt.NDArray[Any]:
+    """(H, W) or (H, W, 3 or 4) as it is stored, of uint8; of uint16 where there are more bits and `deep`, or grey."""
     import pillow_heif
 
     # As its Pillow plugin opens it. Rows are longer than the picture, by bytes that need not make whole pixels.
-    file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True, hdr_to_16bit=True, remove_stride=False)
-    rows = np.frombuffer(file.data, np.uint8).reshape(-1, file.stride)
+    file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=not deep, hdr_to_16bit=True, remove_stride=False)
     _check_decoded(info, file.size)
-    channels = len(file.mode)
-    pixels: Pixels = rows[:, : info.width * channels].reshape(info.height, info.width, channels)
-    return pixels[..., 0] if channels == 1 else pixels
+    mode, _, bits = file.mode.partition(";")
+    each = np.dtype("<u2" if bits else "u1")
+    channels = 1 if mode == "I" else len(mode)
+    rows = np.frombuffer(file.data, np.uint8).reshape(-1, file.stride)[:, : info.width * channels * each.itemsize]
+    pixels = np.ascontiguousarray(rows).view(each) if bits else rows
+    return pixels if channels == 1 else pixels.reshape(info.height, info.width, channels)
 
 
-def _part(pixels: Pixels, box: Box) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(pixels[box[1] : box[3], box[0] : box[2]]))
+def _part(pixels: npt.NDArray[Any], box: Box) -> Image.Image:
+    part = np.ascontiguousarray(pixels[box[1] : box[3], box[0] : box[2]])
+    return Image.fromarray(part if part.dtype == np.uint8 else eight_bit(part))
+
+
+def _cmyk(pixels: npt.NDArray[Any], box: Box) -> Image.Image:
+    part = np.ascontiguousarray(_eight_bits(pixels[box[1] : box[3], box[0] : box[2]]))
+    return Image.frombytes("CMYK", part.shape[1::-1], part.tobytes())
 
 
 def eight_bit(values: npt.NDArray[Any]) -> Pixels:
@@ -153,8 +216,7 @@ def eight_bit(values: npt.NDArray[Any]) -> Pixels:
 
 
 def _eight_bit_rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if values.dtype == np.uint16:
-        values = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    values = _eight_bits(values)
     if values.ndim == 2:
         return values[..., None]
     if values.shape[2] == 4:
@@ -164,15 +226,15 @@ def _eight_bit_rows(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values
 
 
+def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def displayed(image: Image.Image) -> Pixels:
     """(H, W, 3) sRGB of a picture that somebody else opened with Pillow, upright. Raises InputError where it cannot be read."""
     with input_errors("reading a Pillow picture"):
         image.load()  # which turns TIFF upright and takes its tag away
-        if image.mode.startswith("I;16"):
-            rgb = Image.fromarray(eight_bit(np.asarray(image).astype(np.uint16)))
-        else:
-            rgb = _Srgb(image.info.get("icc_profile"))(image)
-        return np.array(_turned(rgb, _stated(image)))
+        return np.array(_turned(_Srgb(image.info.get("icc_profile"))(image), _stated(image)))
 
 
 def _stated(image: Image.Image) -> int:
@@ -190,7 +252,9 @@ class _Srgb:
         self._transforms: dict[str, ImageCms.ImageCmsTransform | None] = {}
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        if image.mode in ("I", "F", "LAB"):
+        if image.mode.startswith("I;16"):
+            image = Image.fromarray(eight_bit(np.asarray(image).astype(np.uint16)))
+        elif image.mode in ("I", "F", "LAB"):
             raise UnsupportedImage(
                 f"pixels of the kind {image.mode!r} are not photographs this reads; save as 8 or 16 bits RGB"
             )

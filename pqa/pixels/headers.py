@@ -1,4 +1,4 @@
-"""What the files of pictures say before any pixel is decoded: format, size, orientation, memory, camera.
+"""What the files of pictures say before any pixel is decoded: size, orientation, memory, coding of colour, camera.
 
 Used by `source` and `codecs` alone. Readers are strangers' code fed with strangers' files: whatever they raise leaves here
 as an `InputError`.
@@ -7,76 +7,39 @@ as an `InputError`.
 from __future__ import annotations
 
 import collections
-import contextlib
-import io
-import struct
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
+from pqa.errors import UnreadableImage
+from pqa.pixels import boxes, jpeg, png, raw, tiff, tonemap
+from pqa.pixels.opening import input_errors, opened
 
-__all__ = [
-    "FORMATS",
-    "Exif",
-    "Header",
-    "exif",
-    "header",
-    "input_errors",
-    "is_still_webp",
-    "opened",
-    "png_chunks",
-    "sniff",
-]
+__all__ = ["Exif", "Header", "exif", "header", "is_still_webp", "preview_header"]
 
-FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"})
+MEMORY = {"JPEG": 4, "PNG": 4, "TIFF": 4, "HEIF": 5, "WEBP": 8, "AVIF": 10, "BMP": 4, "GIF": 5, "JPEG2000": 7}
+"""Bytes a pixel that a decoder makes of a whole picture, its own buffers included; of JPEG 2000 for each channel."""
 
-SUBFILE_TYPE, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, ROWS_PER_STRIP, DNG_VERSION = 254, 258, 259, 262, 278, 50706
-"""TIFF tags."""
+DEEP_MEMORY = {"I;16": 4, "RGB": 12}
+"""The same of a PNG of 16 bits a channel, by Pillow's mode: OpenCV holds them twice. `DEEPEST_MEMORY` for all others."""
 
-MEMORY = {"JPEG": 4, "PNG": 4, "TIFF": 4, "HEIF": 5, "WEBP": 8, "AVIF": 10}
-"""Bytes a pixel that a decoder makes of a whole picture, its own buffers included."""
+DEEPEST_MEMORY = ANIMATED_MEMORY = FULL_DEEP_HEIF_MEMORY = 16
+"""Four channels of 16 bits; a WebP with frames; a HEIF of more than 8 bits a channel and full colour resolution."""
 
-DEEP_MEMORY = {"I;16": 4, "I;16B": 4, "RGB": 12}
-"""The same with 16 bits a channel, by Pillow's mode: OpenCV holds them twice. `DEEPEST_MEMORY` for all other modes."""
+DEEP_HEIF_MEMORY = 10
+"""Of more than 8 bits, at half the colour resolution."""
 
-DEEPEST_MEMORY = ANIMATED_MEMORY = 16
-"""Four channels of 16 bits; a WebP with frames."""
+MAPPED_MEMORY = 4
+"""More for pixels that wait to be brought to sRGB."""
 
 WEBP_ANIMATED = 2
 """The flag in the extended header of a WebP."""
 
-START_OF_SCAN = 0xDA
-"""The JPEG marker before the pixels."""
-
-_SIGNATURES = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"GIF8", "GIF"),
-    (b"BM", "BMP"),
-    (b"8BPS", "PSD"),
-    (b"\x00\x00\x00\x0cjP  ", "JPEG2000"),
-    (b"%PDF", "PDF"),
-)
-
-# Brands of the ISO base media files that hold still pictures; every other brand is a film.
-_BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIF") | {
-    b"avif": "AVIF",
-    b"avis": "AVIF",
-}
-
-MOST_PIECES = 65_536
-"""Chunks of a PNG, or steps through the head of a JPEG: above it a file is made to keep a reader busy. Of the largest
-files that are taken, those with chunks of a kilobyte stay below it."""
-
-_heif_lock = threading.Lock()
-_heif_ready = False
+APPLE_GAIN_MAP = "hdrgainmap"
+"""In the type of an auxiliary picture of a HEIC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +55,9 @@ class Exif:
 class Header:
     """What a file says before any pixel is decoded; `width` and `height` before `orientation` (EXIF 1 to 8) applies.
 
-    `memory`: bytes that decoding it takes, roughly, without the file.
+    `deep`: Pillow would cut its pixels to 8 bits, or misread them. `memory`: bytes that decoding it takes, roughly, without
+    the file. `coding`: of its colour, where that is not sRGB and no ICC profile says so. `gain_map`: it goes with a brighter
+    rendering for HDR screens.
     """
 
     format: str
@@ -102,83 +67,73 @@ class Header:
     frames: int
     deep: bool
     memory: int
-
-
-@contextlib.contextmanager
-def input_errors(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(f"the header promises too many pixels: {error}") from error
-    except MemoryError as error:
-        raise ImageTooLarge(f"{doing} failed: there is not enough memory for it") from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImage(f"{doing} failed: damaged, or of a kind that is not read here") from error
-    except Exception as error:  # decoders raise whatever they like on hostile files
-        raise UnreadableImage(f"{doing} failed: {type(error).__name__}: {str(error)[:200]}") from error
-
-
-def sniff(data: bytes) -> str:
-    """The format by content, never by name. Raises UnreadableImage for what is no picture at all."""
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature):
-            return name
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data[4:8] == b"ftyp":
-        brands = [data[8:12], *(data[i : i + 4] for i in range(16, min(len(data), 64), 4))]
-        for brand in brands:
-            if brand in _BRANDS:
-                return _BRANDS[brand]
-        return "film"
-    raise UnreadableImage(f"not a picture in any known format: expected one of {', '.join(sorted(FORMATS))}")
-
-
-def opened(data: bytes, name: str) -> Image.Image:
-    if name == "HEIF":
-        _register_heif()
-    return Image.open(io.BytesIO(data), formats=[name])
-
-
-def _register_heif() -> None:
-    global _heif_ready
-    with _heif_lock:
-        if _heif_ready:
-            return
-        try:
-            import pillow_heif
-        except ImportError as error:
-            raise UnsupportedImage("HEIC needs pillow-heif; install it with: pip install 'pqa[heic]'") from error
-        pillow_heif.register_heif_opener()
-        _heif_ready = True
+    coding: tonemap.Coding | None = None
+    gain_map: bool = False
 
 
 def header(data: bytes, name: str) -> Header:
     """Read the header of a file whose format is `name`. Decodes no pixel."""
-    if name == "PNG":
-        collections.deque(png_chunks(data), maxlen=0)
-    elif name == "JPEG":
-        _check_jpeg_head(data)
-    with input_errors(f"reading the {name} header"), opened(data, name) as image:
-        width, height = image.size
+    with input_errors(f"reading the {name} header"):
         if name == "TIFF":
-            _refuse_raw(image, data)
-            photometric = image.tag_v2.get(PHOTOMETRIC)  # type: ignore[attr-defined]  # of a TIFF alone
-            if _deep(image, data, name) and photometric not in (1, 2):
-                raise UnsupportedImage("16-bit TIFF is read as RGB or black-is-zero grey only; save it as one of them")
-        # Pillow and OpenCV turn TIFF upright themselves, and Pillow gives its size as displayed.
-        orientation = 1 if name == "TIFF" else _orientation(image, data)
-        deep = _deep(image, data, name)
-        memory = int(width * height * _bytes_a_pixel(image, data, name, deep))
-        return Header(name, width, height, orientation, _frames(image, name), deep, memory)
+            of = tiff.layout(data)
+            tiff.check(of)
+            if of.by_samples:
+                return _of_samples(of, len(data))
+        elif name == "JPEG":
+            jpeg.head(data)
+        elif name == "PNG":
+            collections.deque(png.chunks(data), maxlen=0)
+        with opened(data, name) as image:
+            return _of_pillow(data, name, image)
 
 
-def _bytes_a_pixel(image: Image.Image, data: bytes, name: str, deep: bool) -> float:
+def _of_samples(of: tiff.Layout, size: int) -> Header:
+    width, height, orientation = of.one(tiff.WIDTH, 0), of.one(tiff.LENGTH, 0), of.one(tiff.ORIENTATION, 1)
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"expected at least one pixel, got {width}x{height}")
+    return Header("TIFF", width, height, orientation if 1 <= orientation <= 8 else 1, of.pages, True, of.memory + size)
+
+
+def _of_pillow(data: bytes, name: str, image: Image.Image) -> Header:
+    width, height = image.size
+    # Pillow turns TIFF upright itself, and gives its size as displayed.
+    orientation = 1 if name == "TIFF" else _orientation(lambda: _exif_tags(image, data)) or 1
+    deep = name == "PNG" and data[24] == 16
+    coding = _coding(data, name, image)
+    memory = int(width * height * _bytes_a_pixel(image, data, name, deep, coding))
+    gain_map = (name == "JPEG" and jpeg.has_gain_map(data)) or any(
+        APPLE_GAIN_MAP in str(kind) for kind in image.info.get("aux", ())
+    )
+    return Header(name, width, height, orientation, _frames(image, name), deep, memory, coding, gain_map)
+
+
+def _coding(data: bytes, name: str, image: Image.Image) -> tonemap.Coding | None:
+    """By H.273 numbers: of a PNG before its ICC profile (W3C PNG, third edition, 4.3), else where there is none."""
+    named: tuple[int, int] | None = None
+    try:
+        if name == "PNG":
+            content = png.chunk(data, b"cICP") or b""
+            named = (content[0], content[1]) if len(content) == 4 else None
+        elif "icc_profile" not in image.info and name == "HEIF" and "nclx_profile" in image.info:
+            nclx = image.info["nclx_profile"]
+            named = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+        elif "icc_profile" not in image.info and name == "AVIF":
+            named = boxes.primary_nclx(data)
+    except Exception:  # a picture is shown without it
+        return None
+    return tonemap.coding(*named) if named else None
+
+
+def _bytes_a_pixel(image: Image.Image, data: bytes, name: str, deep: bool, coding: tonemap.Coding | None) -> float:
     """What the decoder makes of a whole picture."""
     each: float = DEEP_MEMORY.get(image.mode, DEEPEST_MEMORY) if deep else MEMORY[name]
-    if name == "WEBP" and not is_still_webp(data):
+    if coding is not None:
+        each += MAPPED_MEMORY
+    if name == "HEIF" and image.info.get("bit_depth", 8) > 8:
+        each = DEEP_HEIF_MEMORY if image.info.get("chroma", 420) == 420 else FULL_DEEP_HEIF_MEMORY
+    elif name == "JPEG2000":
+        each *= len(image.getbands())
+    elif name == "WEBP" and not is_still_webp(data):
         each = ANIMATED_MEMORY
     elif name == "JPEG" and "progressive" in image.info:
         # All coefficients, of two bytes, are held until the last of them has come.
@@ -186,23 +141,18 @@ def _bytes_a_pixel(image: Image.Image, data: bytes, name: str, deep: bool) -> fl
         each = max(each, 2 * sum(sampling) / max(sampling))
     elif name == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]  # of a TIFF alone
-        if tags.get(COMPRESSION, 1) != 1:
+        if tags.get(tiff.COMPRESSION, 1) != 1:
             # A strip is unpacked as a whole.
-            each *= 1 + min(tags.get(ROWS_PER_STRIP, image.height), image.height) / image.height
+            each *= 1 + min(tags.get(tiff.ROWS_PER_STRIP, image.height), image.height) / image.height
     return each
 
 
-def _refuse_raw(image: Image.Image, data: bytes) -> None:
-    """Camera RAW is TIFF whose first page is a thumbnail: a score of that would pass for one of the picture."""
-    tags = image.tag_v2  # type: ignore[attr-defined]  # of a TIFF alone
-    if data[8:10] == b"CR" or DNG_VERSION in tags or tags.get(SUBFILE_TYPE) == 1:
-        raise UnsupportedImage("camera RAW is not taken; score the JPEG beside it, or export one")
-
-
 def _frames(image: Image.Image, name: str) -> int:
-    """Frames of an animation; of a TIFF 2 when there are more pages, as counting them would walk the whole file."""
-    if name != "TIFF":
-        return int(getattr(image, "n_frames", 1)) if name in ("PNG", "WEBP", "AVIF") else 1
+    """Frames of an animation; 2 when there are more, of files that would have to be walked for counting them."""
+    if name in ("PNG", "WEBP", "AVIF"):
+        return int(getattr(image, "n_frames", 1))
+    if name not in ("TIFF", "GIF"):
+        return 1
     try:
         image.seek(1)
     except Exception:  # no second page, or a damaged one, which nobody asks for
@@ -213,77 +163,43 @@ def _frames(image: Image.Image, name: str) -> int:
 def _exif_tags(image: Image.Image, data: bytes) -> Image.Exif:
     """EXIF without decoding: Pillow looks for a PNG's chunk behind the pixels by loading them all."""
     if image.format == "PNG":
-        image.info.setdefault("exif", _png_exif(data))
+        image.info.setdefault("exif", png.chunk(data, b"eXIf"))
     return Image.Image.getexif(image)
 
 
-def _png_exif(data: bytes) -> bytes | None:
-    """Content of the chunk `eXIf`, which may stand before or behind the pixels."""
-    for at, length, kind in png_chunks(data):
-        if kind == b"eXIf":
-            return data[at : at + length]
-    return None
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Where the content of each chunk begins, the length it promises, its kind. Raises UnreadableImage for too many."""
-    at, kind = 8, b""
-    for _ in range(MOST_PIECES):
-        if kind == b"IEND" or at + 8 > len(data):
-            return
-        length, kind = struct.unpack_from(">L4s", data, at)
-        yield at + 8, length, kind
-        at += 12 + length
-    raise UnreadableImage(f"expected a PNG of at most {MOST_PIECES} chunks; save it anew")
-
-
-def _check_jpeg_head(data: bytes) -> None:
-    """Pillow steps through the segments before the pixels, and through the bytes between them, one by one."""
-    at = 2
-    for _ in range(MOST_PIECES):
-        if at + 4 > len(data):
-            return
-        marker = data[at + 1]
-        if data[at] != 0xFF or marker in (0x00, 0xFF):
-            at += 1
-        elif marker == START_OF_SCAN:
-            return
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            at += 2
-        else:
-            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
-    raise UnreadableImage(f"expected a JPEG whose head has at most {MOST_PIECES} segments; save it anew")
-
-
-def _orientation(image: Image.Image, data: bytes) -> int:
+def _orientation(tags: Callable[[], Image.Exif]) -> int | None:
+    """EXIF orientation, 1 to 8; None where none is named."""
     try:
-        value = int(_exif_tags(image, data).get(Base.Orientation, 1))
+        value = int(tags().get(Base.Orientation, 0))
     except Exception:  # EXIF is decoration: garbage in it never fails a picture
-        return 1
-    return value if 1 <= value <= 8 else 1
+        return None
+    return value if 1 <= value <= 8 else None
 
 
-def _deep(image: Image.Image, data: bytes, name: str) -> bool:
-    """16 bits a channel, which Pillow would cut to 8."""
-    if name == "PNG":
-        return data[24] == 16
-    if name == "TIFF":
-        bits = image.tag_v2.get(BITS_PER_SAMPLE, (1,))  # type: ignore[attr-defined]  # of a TIFF alone
-        return bool(max(bits if isinstance(bits, tuple) else (bits,)) == 16)
-    return False
+def preview_header(data: bytes, preview: bytes) -> Header:
+    """Of a preview in a RAW, which is turned as the RAW says where it does not say so itself."""
+    with input_errors("reading the preview's header"), opened(preview, "JPEG") as image:
+        info = _of_pillow(preview, "JPEG", image)
+        named = _orientation(lambda: _exif_tags(image, preview)) or _orientation(lambda: raw.exif(data)) or 1
+        return replace(info, orientation=named)
 
 
 def exif(data: bytes, name: str) -> Exif:
     """Capture time and camera; empty fields where the file is silent or garbled."""
     try:
+        if name == "RAW":
+            return _exif_of(raw.exif(data))
         with opened(data, name) as image:
-            tags = _exif_tags(image, data)
-            taken = str(tags.get_ifd(IFD.Exif).get(Base.DateTimeOriginal) or tags.get(Base.DateTime) or "")
-            captured = datetime.strptime(taken.strip("\0 "), "%Y:%m:%d %H:%M:%S") if taken else None
-            make, model = (str(tags.get(tag) or "").strip("\0 ") or None for tag in (Base.Make, Base.Model))
-            return Exif(captured, make, model)
+            return _exif_of(_exif_tags(image, data))
     except Exception:  # EXIF is decoration: garbage in it never fails a picture
         return Exif()
+
+
+def _exif_of(tags: Image.Exif) -> Exif:
+    taken = str(tags.get_ifd(IFD.Exif).get(Base.DateTimeOriginal) or tags.get(Base.DateTime) or "")
+    captured = datetime.strptime(taken.strip("\0 "), "%Y:%m:%d %H:%M:%S") if taken else None
+    make, model = (str(tags.get(tag) or "").strip("\0 ") or None for tag in (Base.Make, Base.Model))
+    return Exif(captured, make, model)
 
 
 def is_still_webp(data: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from pqa.errors import EmptyImage, ImageTooLarge, UnreadableImage, UnsupportedImage
-from pqa.pixels import codecs, headers
-from pqa.pixels.headers import Exif
+from pqa.pixels import codecs, formats, headers, jpeg, png, raw
+from pqa.pixels.headers import Exif, Header
+from pqa.pixels.opening import input_errors
 from pqa.types import ImageSource
 
 __all__ = ["DEFAULT_LIMITS", "Exif", "Limits", "Source", "open_picture"]
@@ -33,21 +35,34 @@ MARGIN = 1.25
 WORKING_SIDE = 480
 """Reductions to a shorter side than this share the decode of this one: one decode then serves detection and every view."""
 
+PART = 1024
+"""Rows that are cut out at once."""
+
 FILTER = Image.Resampling.HAMMING
 """As sharp as bicubic when reducing, without its ringing, which would look like over-sharpening."""
 
 
+LEAST_ROWS = 0.5
+"""Share of its rows that must have come of a file that was cut short; of less a score would pass for one of the picture."""
+
+_CUT: dict[str, tuple[Callable[[bytes], bool], Callable[[bytes], tuple[bytes, float]]]] = {
+    "JPEG": (jpeg.cut, jpeg.came),
+    "PNG": (png.cut, png.came),
+}
+"""Formats of which rows that came can be had: whether a file was cut short, and a file of what came with its share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused before any pixel is decoded. Above 179 megapixels Pillow refuses whatever `max_pixels` says.
+    """What is refused before any pixel is decoded: sizes of any camera of today are within them.
 
     `max_memory`: bytes for the file and for decoding it, as estimated from the header.
     """
 
-    max_bytes: int = 30 * 2**20
-    max_pixels: int = 50_000_000
+    max_bytes: int = 200 * 2**20
+    max_pixels: int = 200_000_000
     max_memory: int | None = None
-    formats: frozenset[str] = headers.FORMATS
+    formats: frozenset[str] = formats.FORMATS
 
 
 DEFAULT_LIMITS = Limits()
@@ -57,8 +72,10 @@ def open_picture(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Source
     """Open a picture: bytes of a file, its path, or an array (H, W, 3) RGB, (H, W) grey, (H, W, 4) RGBA of uint8 or uint16,
     or a picture opened by Pillow, which is turned and coloured as its EXIF orientation and its profile say.
 
-    Reads the header only. Raises EmptyImage, ImageTooLarge, UnsupportedImage or UnreadableImage, for a path also when it
-    cannot be read. Damage behind the header shows at the first `reduced` or `region`.
+    Reads the header only; of a JPEG or PNG that was cut short the pixels too: `Source` is about the rows that came, if they
+    are half of them. Of camera RAW it is about the largest preview inside. Raises EmptyImage, ImageTooLarge,
+    UnsupportedImage or UnreadableImage, for a path also when it cannot be read. Damage behind the header shows at the first
+    `reduced` or `region`.
     """
     if isinstance(source, Image.Image):
         _check_size(*source.size, limits)
@@ -72,11 +89,15 @@ def open_picture(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Source
     if not source:
         raise EmptyImage("expected a picture, got 0 bytes")
     if len(source) > limits.max_bytes:
-        raise ImageTooLarge(f"{len(source)} bytes, at most {limits.max_bytes} are taken")
-    name = headers.sniff(source)
+        raise ImageTooLarge(_too_many(f"{len(source)} bytes", limits.max_bytes, "bytes"))
+    name = formats.sniff(source)
     if name not in limits.formats:
         raise UnsupportedImage(f"{name} is not taken; expected one of {', '.join(sorted(limits.formats))}")
-    info = headers.header(source, name)
+    if name == "RAW":
+        content = raw.preview(source)
+        info = headers.preview_header(source, content)
+    else:
+        content, info = source, headers.header(source, name)
     _check_size(info.width, info.height, limits)
     if limits.max_memory is not None and len(source) + info.memory > limits.max_memory:
         raise ImageTooLarge(
@@ -84,7 +105,32 @@ def open_picture(source: ImageSource, limits: Limits = DEFAULT_LIMITS) -> Source
             f"{(len(source) + info.memory) / 2**20:.0f} MiB, at most {limits.max_memory / 2**20:.0f} MiB are taken; "
             "send a smaller picture, or a baseline JPEG"
         )
-    return Source(source, info)
+    rows = 1.0
+    flags = _flags(name, info)
+    if name in _CUT and _CUT[name][0](source):
+        content, info, rows = _came(source, info)
+        flags = ("truncated", *flags)
+    return Source(content, info, source, name, flags, rows)
+
+
+def _flags(name: str, info: Header) -> tuple[str, ...]:
+    found = {
+        "first_frame": info.frames > 1,
+        "raw_preview": name == "RAW",
+        "gain_map_ignored": info.gain_map and name != "RAW",
+    }
+    return tuple(flag for flag, holds in found.items() if holds)
+
+
+def _came(data: bytes, info: Header) -> tuple[bytes, Header, float]:
+    """What came of a file that was cut short: its bytes, their header and the share of rows."""
+    with input_errors(f"decoding {info.format}"):
+        content, rows = _CUT[info.format][1](data)
+    if rows < LEAST_ROWS:
+        raise UnreadableImage(
+            f"the file was cut short: {rows:.0%} of its rows came whole, at least {LEAST_ROWS:.0%} are needed; copy it again"
+        )
+    return content, headers.header(content, info.format), rows
 
 
 def _read(path: Path, limits: Limits) -> bytes:
@@ -92,7 +138,7 @@ def _read(path: Path, limits: Limits) -> bytes:
         if path.exists() and not path.is_file():  # a pipe would be waited for without end
             raise UnreadableImage(f"{path}: cannot be read (a folder or a device, not a file)")
         if path.exists() and path.stat().st_size > limits.max_bytes:
-            raise ImageTooLarge(f"{path}: {path.stat().st_size} bytes, at most {limits.max_bytes} are taken")
+            raise ImageTooLarge(_too_many(f"{path}: {path.stat().st_size} bytes", limits.max_bytes, "bytes"))
         with open(path, "rb") as file:
             return file.read(limits.max_bytes + 1)
     except (OSError, ValueError) as error:
@@ -109,14 +155,24 @@ def _open_array(array: npt.NDArray[Any], limits: Limits) -> Source:
         raise EmptyImage(f"expected a picture, got an array of shape {array.shape}")
     height, width = array.shape[:2]
     _check_size(width, height, limits)
-    return Source(codecs.eight_bit(array), headers.Header("array", width, height, 1, 1, False, 0))
+    pixels = codecs.eight_bit(array)
+    return Source(pixels, Header("array", width, height, 1, 1, False, 0), pixels, "array")
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise UnreadableImage(f"expected at least one pixel, got {width}x{height}")
     if width * height > limits.max_pixels:
-        raise ImageTooLarge(f"{width}x{height} is {width * height} pixels, at most {limits.max_pixels} are taken")
+        raise ImageTooLarge(_too_many(f"{width}x{height} is {width * height} pixels", limits.max_pixels, "pixels"))
+
+
+def _too_many(what: str, most: int, unit: str) -> str:
+    """The message, with the names by which the limit is set: of the command line, of the service, of `Limits`."""
+    option, setting = {
+        "bytes": ("--max-mib", "PQA_MAX_FILE_MIB"),
+        "pixels": ("--max-megapixels", "PQA_MAX_MEGAPIXELS"),
+    }[unit]
+    return f"{what}, at most {most} are taken; {option}, {setting} or Limits(max_{unit}=...) set it"
 
 
 class Source:
@@ -125,29 +181,44 @@ class Source:
     To be used by one thread at a time. Keeps the file's bytes and the last two decodes.
     """
 
-    def __init__(self, content: bytes | Pixels, info: headers.Header) -> None:
+    def __init__(
+        self,
+        content: bytes | Pixels,
+        info: Header,
+        file: bytes | Pixels,
+        format: str,
+        flags: tuple[str, ...] = (),
+        rows: float = 1.0,
+    ) -> None:
+        """`content`, described by `info`: what is decoded, of `file` of `format` or in place of it."""
         self._content = content
         self._info = info
+        self._file = file
+        self._format = format
         self._decoded: dict[int, Image.Image] = {}
         turned = info.orientation >= 5
         self.size: tuple[int, int] = (info.height, info.width) if turned else (info.width, info.height)
         """(width, height) as displayed."""
         self.frames = info.frames
         """Pictures in the file; the first is used."""
+        self.flags = flags
+        """What of the file is not, or not all, in the pixels: `first_frame`, `truncated`, `raw_preview`, `gain_map_ignored`."""
+        self.rows_decoded = rows
+        """Share of the stored rows that came, 1 unless `truncated`; the picture is about them alone."""
 
     @functools.cached_property
     def sha256(self) -> str:
         """Hash of the file's bytes; of an array, of its shape and pixels."""
-        if isinstance(self._content, bytes):
-            return hashlib.sha256(self._content).hexdigest()
-        return hashlib.sha256(repr(self._content.shape).encode() + self._content.tobytes()).hexdigest()
+        if isinstance(self._file, bytes):
+            return hashlib.sha256(self._file).hexdigest()
+        return hashlib.sha256(repr(self._file.shape).encode() + self._file.tobytes()).hexdigest()
 
     @functools.cached_property
     def metadata(self) -> Exif:
         """Capture time and camera, as far as the file says."""
-        if not isinstance(self._content, bytes):
+        if not isinstance(self._file, bytes):
             return Exif()
-        return headers.exif(self._content, self._info.format)
+        return headers.exif(self._file, self._format)
 
     def reduced(self, short_side: int) -> Pixels:
         """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage."""
@@ -186,7 +257,7 @@ class Source:
         x1, y1, x2, y2 = box
         if isinstance(self._content, bytes):
             image = self._at(1)
-            return np.array(image if box == (0, 0, *image.size) else image.crop(box))
+            return np.array(image) if box == (0, 0, *image.size) else _cropped(image, box)
         return self._content[y1:y2, x1:x2].copy()
 
     def _fit(self, scale: int, box: tuple[float, float, float, float], size: tuple[int, int]) -> Pixels:
@@ -222,3 +293,10 @@ class Source:
 def _scale(factor: float) -> int:
     """The coarsest scale that leaves a reduction by MARGIN to the last filter."""
     return next((scale for scale in SCALES if factor / scale >= MARGIN), 1)
+
+
+def _cropped(image: Image.Image, box: tuple[int, int, int, int]) -> Pixels:
+    """`image.crop`, part by part: above Pillow's limit on pixels, one for the whole process, it refuses."""
+    x1, y1, x2, y2 = box
+    parts = [np.asarray(image.crop((x1, top, x2, min(top + PART, y2)))) for top in range(y1, y2, PART)]
+    return parts[0].copy() if len(parts) == 1 else np.concatenate(parts)

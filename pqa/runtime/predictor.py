@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pqa.errors import ConfigurationError, ModelError
 from pqa.faces.detectors import Detector, load_detector
 from pqa.pixels import measures
-from pqa.pixels.source import DEFAULT_LIMITS, Limits, open_picture
+from pqa.pixels.source import DEFAULT_LIMITS, Limits, Source, open_picture
 from pqa.pixels.views import make_view, view_row
 from pqa.runtime.store import Model
 from pqa.types import Estimate, Face, Image, ImageSource, Reason, Score
@@ -114,17 +114,15 @@ class Predictor:
                 height,
                 used,
                 measures.reasons(measured),
-                self._flags(faces, picture.frames),
-                asdict(measured),
+                self._flags(faces, picture.flags),
+                asdict(measured) | _came(picture),
             ),
             views,
             others,
         )
 
-    def _flags(self, faces: Sequence[Face], frames: int) -> tuple[str, ...]:
-        flags = []
-        if frames > 1:
-            flags.append("first_frame")
+    def _flags(self, faces: Sequence[Face], of_file: tuple[str, ...]) -> tuple[str, ...]:
+        flags = list(of_file)
         if not faces:
             flags.append("no_face")
         elif faces[0].side < SMALL_FACE:
@@ -237,3 +235,8 @@ class Predictor:
             measurements=prediction.facts.measurements,
             device=image.device,
         )
+
+
+def _came(picture: Source) -> dict[str, float | None]:
+    """Of a file that was cut short the share of its rows that came, 0.5 to 1."""
+    return {"rows_decoded": picture.rows_decoded} if "truncated" in picture.flags else {}

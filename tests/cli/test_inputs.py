@@ -200,14 +200,13 @@ def test_a_locked_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_raw_files_stay_with_their_pictures(tmp_path: Path) -> None:
     make(tmp_path, "1.jpg", "1.CR2", "1.dng", "2.HEIC", "2.DNG", "3.nef", "4.png", "4.jpg", "4.arw")
     found = collect([str(tmp_path)])
-    assert ids(found) == ["1.jpg", "2.HEIC", "4.jpg", "4.png"]
+    assert ids(found) == ["1.jpg", "2.HEIC", "3.nef", "4.jpg", "4.png"]
     assert found.companions == {
         "1.jpg": (tmp_path / "1.CR2", tmp_path / "1.dng"),
         "2.HEIC": (tmp_path / "2.DNG",),
         "4.jpg": (tmp_path / "4.arw",),
     }
-    assert [(row.id, row.status) for row in found.unscored] == [("3.nef", "unsupported")]
-    assert "export a JPEG preview" in found.unscored[0].detail
+    assert not found.unscored
 
 
 def test_raw_files_are_found_beside_named_pictures(tmp_path: Path) -> None:
@@ -215,10 +214,8 @@ def test_raw_files_are_found_beside_named_pictures(tmp_path: Path) -> None:
     picture = str(tmp_path / "1.jpg")
     assert collect([picture]).companions == {picture: (tmp_path / "1.cr3",)}
     named = collect([str(tmp_path / name) for name in ("1.cr3", "1.jpg", "2.cr3")])
-    assert ids(named) == [picture]
-    assert [row.id for row in named.unscored] == [str(tmp_path / "2.cr3")]
-    with pytest.raises(DataError, match="export a JPEG preview"):
-        collect([str(tmp_path / "2.cr3")])
+    assert ids(named) == [picture, str(tmp_path / "2.cr3")]
+    assert ids(collect([str(tmp_path / "2.cr3")])) == [str(tmp_path / "2.cr3")]
 
 
 def test_no_raw_format_counts_as_a_picture() -> None:

@@ -217,7 +217,7 @@ def test_every_row_says_where_its_columns_were_read() -> None:
 
 
 def test_pictures_of_a_set_may_be_larger_than_an_upload() -> None:
-    assert sets.LIMITS.max_bytes > 3 * 50_000_000 > DEFAULT_LIMITS.max_bytes
+    assert sets.LIMITS.max_bytes > 6 * 150_000_000 > DEFAULT_LIMITS.max_bytes
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_bomb_is_refused_on_its_header():
     assert time.process_time() - start < 1.0  # decoding it would take many seconds
 
 
-@pytest.mark.parametrize("side", [8000, 10000])
+@pytest.mark.parametrize("side", [14200, 20000])
 def test_pixels_over_the_limit_are_refused_on_the_header(side):
     with pytest.raises(ImageTooLarge, match="pixels"):
         open_picture(png_header(side, side) + b"\0" * 64)
@@ -47,6 +47,15 @@ def test_limits_on_bytes_and_formats(tmp_path):
             open_picture(source, Limits(max_bytes=len(data) - 1))
     with pytest.raises(UnsupportedImage, match="PNG is not taken; expected one of JPEG"):
         open_picture(data, Limits(formats=frozenset({"JPEG"})))
+
+
+def heic(side, **options):
+    """A black HEIC of 10 bits a channel."""
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", (side, side), bytes(6 * side * side)).save(buffer, **options)
+    return buffer.getvalue()
 
 
 def kinds(side):
@@ -75,6 +84,12 @@ def kinds(side):
         "tiff of one packed strip": (encoded(rgb, "TIFF", compression="tiff_lzw", strip_size=1 << 30), 8),
         "heic": (encoded(rgb, "HEIF"), 5),
         "avif": (encoded(rgb, "AVIF"), 10),
+        "bmp": (encoded(rgb, "BMP"), 4),
+        "gif": (encoded(rgb.quantize(8), "GIF"), 5),
+        "jpeg 2000": (encoded(rgb, "JPEG2000"), 21),
+        "grey jpeg 2000": (encoded(grey, "JPEG2000"), 7),
+        "10-bit heic": (heic(side), 10),
+        "hdr heic": (heic(side, color_primaries=9, transfer_characteristics=16, matrix_coefficients=9, chroma=444), 16),
     }
 
 
@@ -83,7 +98,8 @@ def test_memory_is_reckoned_by_the_header(kind):
     """On both sides of the limit; who sets none has none."""
     side = 64
     data, each = kinds(side)[kind]
-    needed = each * side * side + len(data)
+    copies = 2 if kind == "16-bit tiff" else 1  # its directory is written anew
+    needed = each * side * side + copies * len(data)
     open_picture(data, Limits(max_memory=needed))
     open_picture(data)
     with pytest.raises(ImageTooLarge, match="decoding 64x64 pixels of this"):
@@ -95,7 +111,8 @@ def test_memory_is_reckoned_by_the_header(kind):
     [
         (b"", EmptyImage),
         (b"hello, this is text", UnreadableImage),
-        (b"GIF89a" + b"\0" * 30, UnsupportedImage),
+        (b"GIF89a" + b"\0" * 30, UnreadableImage),
+        (b"8BPS" + b"\0" * 30, UnsupportedImage),
         (b"\0\0\0\x18ftypmp42" + b"\0" * 30, UnsupportedImage),
         (b"\xff\xd8\xff", UnreadableImage),
         (png_header(40, 40), UnreadableImage),

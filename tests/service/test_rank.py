@@ -192,6 +192,32 @@ def test_odd_pictures_are_scored_or_say_why(live: Live, astronaut: bytes) -> Non
     assert set(refused.values()) <= {"unsupported", "unreadable"}
 
 
+def test_further_formats_are_taken_where_a_setting_names_them(live: Live, astronaut: bytes) -> None:
+    portrait = Image.open(io.BytesIO(astronaut)).convert("RGB")
+    sent = {"a.bmp": encode(portrait, "BMP"), "a.gif": encode(portrait, "GIF"), "a.png": encode(portrait, "PNG")}
+    document = live.http.post("/score", files=upload(sent)).json()
+    assert {row["id"]: row["status"] for row in document["unscored"]} == {
+        "a.bmp": "unsupported",
+        "a.gif": "unsupported",
+    }
+    with serving(Settings(formats=("BMP", "PNG"))) as further:
+        document = further.http.post("/score", files=upload(sent)).json()
+    assert [row["id"] for row in document["scores"]] == ["a.bmp", "a.png"]
+    assert len({row["score"] for row in document["scores"]}) == 1
+
+
+def test_an_interrupted_copy_is_scored_and_says_so(live: Live, astronaut: bytes) -> None:
+    whole = encode(Image.open(io.BytesIO(astronaut)).convert("RGB"), "JPEG")
+    sent = {"cut.jpg": whole[: len(whole) * 4 // 5], "less.jpg": whole[: len(whole) // 3], "whole.jpg": whole}
+    document = live.http.post("/score", files=upload(sent)).json()
+    cut, whole_row = document["scores"]
+    assert "truncated" in cut["flags"]
+    assert 0.5 <= cut["measurements"]["rows_decoded"] < 1
+    assert cut["height"] < whole_row["height"]
+    assert "truncated" not in whole_row["flags"]
+    assert [(row["id"], row["status"]) for row in document["unscored"]] == [("less.jpg", "unreadable")]
+
+
 def test_further_faces_have_a_quality_where_that_is_set(astronaut: bytes) -> None:
     portrait = np.asarray(Image.open(io.BytesIO(astronaut)).convert("RGB"))
     group = encode(Image.fromarray(np.concatenate([portrait, portrait[:, ::-1]], axis=1)), "PNG")

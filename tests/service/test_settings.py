@@ -21,7 +21,7 @@ def test_defaults_need_no_environment() -> None:
 def test_every_setting_can_be_set_and_is_documented(field: dataclasses.Field) -> None:
     """No row is dead: a value other than the default comes through."""
     texts = {str: "error" if field.name == "log_level" else "cuda" if field.name == "provider" else "elsewhere"}
-    lists = {"api_keys": "0123456789abcdef", "cors_origins": "https://a.org,http://b:1"}
+    lists = {"api_keys": "0123456789abcdef", "formats": "JPEG, RAW", "cors_origins": "https://a.org,http://b:1"}
     text = {**texts, bool: "true", tuple: lists.get(field.name, "a, b"), int: "7", float: "2.5"}[type(field.default)]
     variable = "PQA_" + field.name.upper()
     value = getattr(Settings.read({variable: text}), field.name)
@@ -87,6 +87,7 @@ def test_variables_of_others_are_left_alone() -> None:
         ("PQA_HTTP_PORT", "70000", "at most 65535"),
         ("PQA_HTTP_PORT", "-1", "at least 0"),
         ("PQA_MAX_IMAGES", "0", "at least 1"),
+        ("PQA_FORMATS", "JPEG,GIFF", "did you mean 'GIF'"),
         ("PQA_MAX_FILE_MIB", "inf", "finite"),
         ("PQA_MAX_FILE_MIB", "nan", "finite"),
         ("PQA_ALLOW_UNTRAINED", "maybe", "true or false"),
