@@ -26,6 +26,14 @@ def test_the_division_depends_on_nothing_but_names():
     assert dict(zip(names[:50], parts(names[:50], range(50)), strict=True)) == {n: forward[n] for n in names[:50]}
 
 
+def test_a_group_follows_its_first_name_in_whatever_order_it_comes():
+    names = [f"{i:03}.jpg" for i in range(300)]
+    groups = [i // 3 for i in range(300)]
+    forward = parts(names, groups)
+    assert parts(names[::-1], groups[::-1]) == forward[::-1]
+    assert forward[::3] == parts(names[::3], range(100))
+
+
 def test_versions_of_one_picture_are_one_group():
     rng = np.random.default_rng(0)
     scenes = [cv2.resize(rng.integers(0, 256, (6, 6, 3), np.uint8), (96, 128)) for _ in range(4)]

@@ -43,6 +43,14 @@ def test_an_observer_of_opposite_taste_is_the_most_distant():
     assert sum(report.distance > 0 for report in reports) <= len(reports) / 4 + 1
 
 
+def test_an_observer_is_measured_against_the_others_alone():
+    """Forty times the whole table: with his own answers in it, the scale would be his."""
+    q, judgements = simulate(n=8, observers=20, judged=24, spread=2, seed=0)
+    i, j = (np.tile(side, 40) for side in np.triu_indices(8, 1))
+    reports = screen({"s": add_observer(judgements, "contrary", i, j, q[i] < q[j])})
+    assert next(report for report in reports if report.observer == "contrary").log_likelihood < math.log(0.5)
+
+
 def test_observers_who_choose_one_side_are_flagged():
     _, judgements = simulate(observers=20, seed=1)
     i, j = np.triu_indices(8, 1)
@@ -111,6 +119,16 @@ def test_a_batch_is_a_spanning_tree_without_repeats():
     assert {name for pair in pairs for name in pair} == set(judgements.conditions)
     assert next_pairs(judgements, 3) == pairs[:3]
     assert len(next_pairs(judgements, 20)) == 20
+
+
+def test_the_most_informative_pair_comes_first():
+    _, judgements = simulate(n=9, observers=3, judged=12, seed=4)
+    fitted = scale(judgements, bootstrap=0)
+    gain = information_gain(fitted.jod, fitted.covariance)
+    index = {name: k for k, name in enumerate(judgements.conditions)}
+    found = [gain[index[a], index[b]] for a, b in next_pairs(judgements, 8)]
+    assert found == pytest.approx(sorted(found, reverse=True), abs=1e-9)
+    assert found[0] > 1.1 * found[-1]
 
 
 def test_active_pairs_reach_a_smaller_error_than_random_ones():

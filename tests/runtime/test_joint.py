@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -207,6 +208,9 @@ def test_a_head_that_fails_is_a_model_error(path):
     assert isinstance(head, joint.SetHead)
     with pytest.raises(ModelError, match="not finite"):
         head.scores(np.full((2, 16), np.nan, np.float32), np.zeros((2, 3), np.float32))
+    boundless = joint.SetHead(SimpleNamespace(run=lambda names, feed: [np.full((2, 3), np.inf, np.float32)]))
+    with pytest.raises(ModelError, match="not finite"):
+        boundless.scores(np.zeros((2, 16), np.float32), np.zeros((2, 3), np.float32))
     with pytest.raises(ModelError, match="failed on 2 pictures"):
         head.scores(np.zeros((2, 5), np.float32), np.zeros((2, 3), np.float32))
 

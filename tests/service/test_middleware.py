@@ -100,6 +100,13 @@ def test_a_chunked_body_is_counted_while_it_arrives(app: FastAPI) -> None:
     assert ask(app, "POST", "/length", content=chunks()).status_code == 413
     assert sent > LIMIT
 
+    async def pieces(*sizes: int):
+        for size in sizes:
+            yield b"x" * size
+
+    assert ask(app, "POST", "/length", content=pieces(LIMIT - 1, 1)).text == str(LIMIT)
+    assert ask(app, "POST", "/length", content=pieces(LIMIT, 1)).status_code == 413
+
 
 @pytest.mark.parametrize(
     ("given", "kept"),

@@ -161,8 +161,8 @@ def test_calibration_makes_spreads_honest():
     score = mos + 0.4 * std * rng.standard_normal(600)
     got = calibrate(score, std, mos)
     assert got.std_scale == pytest.approx(0.4, rel=0.1)
-    # Errors are independent and normal here, so a slope of about one is the truth (the ratings' own spread adds a little).
-    assert 0.8 < got.win_slope < 1.5
+    # Errors are independent and normal here, so a slope of about one is the truth (a little less, for the ratings spread too).
+    assert 0.8 < got.win_slope < 1.1
 
 
 def test_calibration_within_scenes_ignores_their_offsets_and_the_scale():
