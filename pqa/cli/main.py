@@ -10,6 +10,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -83,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
+    _quieten_codecs()
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -103,6 +105,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("pqa: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _quieten_codecs() -> None:
+    """Of a damaged picture only its status is said, not what decoders think of it, with places in their own sources.
+
+    What libpng and libtiff print by themselves stays: they have no setting, and stderr belongs to all threads.
+    """
+    # Read when cv2 is imported, here and in the processes of the service.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _fail(message: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -356,6 +357,23 @@ def test_bad_pictures_in_every_kind_of_answer(
     assert "truncated.jpg" in out
     assert "too_large" in out
     assert (tmp_path / f"p.{kind}").stat().st_size > 0
+
+
+def test_decoders_say_nothing_of_their_own_about_damaged_pictures(tiny_model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    grey16 = encoded(Image.fromarray(rng.integers(0, 65536, (90, 90)).astype(np.uint16)), "TIFF")
+    (tmp_path / "strips.tif").write_bytes(grey16[:-9000])  # OpenCV's log
+    (tmp_path / "tags.tif").write_bytes(
+        encoded(grey(90), "TIFF").replace(b"\x01\x01\x04\x00\x01", b"\x01\x01\x04\x00\xff")
+    )
+    (tmp_path / "exif.jpg").write_bytes(
+        encoded(grey(90), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + b"\x0f\x01" * 9)
+    )
+    command = [sys.executable, "-m", "pqa", "score", str(tmp_path), "--model", str(tiny_model)]
+    environment = {name: value for name, value in os.environ.items() if name != "OPENCV_LOG_LEVEL"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "strips.tif" in done.stdout
 
 
 def test_bad_pictures_on_the_contact_sheet(run: Run, small: Path, astronaut: bytes, tmp_path: Path) -> None:

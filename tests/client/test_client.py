@@ -192,6 +192,25 @@ def test_no_service_and_no_picture_are_one_error(live: Live, shots: list[bytes],
             there.rank(shots, attribute="overal")
 
 
+def test_rows_come_as_uploads_are_answered(live: Live, shots: list[bytes], tmp_path: Path) -> None:
+    with client(live, pieces=ONE_BY_ONE) as there:
+        inputs = [*shots, tmp_path / "not there.jpg", tmp_path / "nor this.jpg", b"no picture"]
+        asked, post = [], there._post
+        there._post = lambda call: (asked.append(call), post(call))[1]
+        rows = there.stream(inputs)
+        first = next(rows)
+        assert len(asked) == 1
+        assert [first, *rows] == there.score(inputs)
+        assert list(there.stream(shots, scene_mode="group")) == there.score(shots, scene_mode="group")
+
+
+@pytest.mark.parametrize("url", ["localhost:1", "127.0.0.1:8000", "ftp://scores.example"])
+def test_an_address_that_is_none_is_said_at_once(url: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ConfigurationError, match=r"expected the address of a service, http://\.\.\., got"):
+            kind(url)
+
+
 def test_the_commands_rank_and_score_there(
     live: Live, shots: list[bytes], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,19 @@ def test_own_table_says_scene_and_device(tmp_path: Path) -> None:
     assert (row.scene, row.device, row.condition, row.labels, row.stds) == ("s1", "d1", "dim", (4.0,), (0.5,))
 
 
+def test_further_columns_of_an_own_table_are_attributes(tmp_path: Path) -> None:
+    pictures(tmp_path, [f"{k}.png" for k in range(12)])
+    header = "image,scene,device,mos,std,condition,Colour,colour_std,split,note,sharpness\n"
+    lines = [f"{k}.png,{k // 3},2,{k},0.5,1,{-k},0.1,1,{'dim' if k else 3},{k if k % 2 else ''}\n" for k in range(12)]
+    (tmp_path / "labels.csv").write_text(header + "".join(lines))
+    assert sets.SETS["own"].attributes(tmp_path) == ("overall", "colour", "sharpness")
+    found = sets.read(tmp_path, attributes=("overall", "colour", "sharpness"))
+    assert found.rows[4].labels[:2] == (4.0, -4.0)
+    assert [np.isnan(row.labels[2]) for row in found.rows[4:6]] == [True, False]
+    with pytest.raises(ConfigurationError, match="did you mean 'colour'"):
+        sets.read(tmp_path, attributes=("color",))
+
+
 def test_few_scenes_are_divided_by_picture(tmp_path: Path) -> None:
     own(tmp_path, 2, 5)
     found = sets.read(tmp_path)
