@@ -83,9 +83,11 @@ def look(mtcnn: Mtcnn, source: Source, attempt: Attempt, thresholds: tuple[float
     """Faces of one attempt in displayed full-resolution coordinates, most probable first.
 
     A turned attempt's box keeps its size (edges swapped for a sideways one) about the mapped centre. Boxes may reach
-    out of the picture where a face is cut off.
+    out of the picture where a face is cut off. Pictures too thin to hold the smallest face are not looked at.
     """
     rgb = source.reduced(attempt.short_side)
+    if min(rgb.shape[:2]) < SMALLEST:
+        return []
     ratio = np.array(source.size) / np.array([rgb.shape[1], rgb.shape[0]])
     min_face = max(SMALLEST, attempt.min_face * min(rgb.shape[:2]) / attempt.short_side)
     rgb = TONES[attempt.tone](rgb)
@@ -96,7 +98,7 @@ def look(mtcnn: Mtcnn, source: Source, attempt: Attempt, thresholds: tuple[float
     boxes = found.boxes.astype(np.float64).reshape(-1, 2, 2)
     centres = boxes.mean(axis=1) @ back[:, :2].T + back[:, 2]
     halves = (boxes[:, 1] - boxes[:, 0]) / 2
-    if abs(attempt.angle) % 180 == 90:
+    if round(attempt.angle / 90) % 2:
         halves = halves[:, ::-1]
     points = (found.landmarks.astype(np.float64) @ back[:, :2].T + back[:, 2]) * ratio
     corners = np.concatenate([(centres - halves) * ratio, (centres + halves) * ratio], axis=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from pqa.pixels import codecs, headers
 from pqa.pixels.headers import Exif
 from pqa.types import ImageSource
 
-__all__ = ["DEFAULT_LIMITS", "Exif", "Limits", "Source", "open_picture"]
+__all__ = ["DEFAULT_LIMITS", "LONG", "Exif", "Limits", "Source", "bounded", "open_picture"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,6 +33,9 @@ MARGIN = 1.25
 
 WORKING_SIDE = 480
 """Reductions to a shorter side than this share the decode of this one: one decode then serves detection and every view."""
+
+LONG, LONGEST = 3.0, 16.0
+"""See `bounded`."""
 
 FILTER = Image.Resampling.HAMMING
 """As sharp as bicubic when reducing, without its ringing, which would look like over-sharpening."""
@@ -115,6 +119,17 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
         raise ImageTooLarge(f"{width}x{height} is {width * height} pixels, at most {limits.max_pixels} are taken")
 
 
+def bounded(short_side: int, edges: tuple[float, float]) -> float:
+    """`short_side`, or the smaller one to which a picture (or a part of one) of these edges is reduced if it is long.
+
+    A reduction has at most `LONG` times `short_side` squared pixels and a longer side of at most `LONGEST` times
+    `short_side`, so that what works on it is bounded by what was asked for, whatever the shape. Up to an aspect of `LONG`
+    it is `short_side` itself.
+    """
+    aspect = max(edges) / min(edges)
+    return min(short_side, short_side * math.sqrt(LONG / aspect), short_side * LONGEST / aspect)
+
+
 class Source:
     """An opened picture that gives pixels on request: (H, W, 3) uint8 sRGB, displayed upright.
 
@@ -145,15 +160,23 @@ class Source:
             return Exif()
         return headers.exif(self._content, self._info.format)
 
+    def whole(self) -> Pixels:
+        """The whole picture at native resolution. Raises InputError on damage."""
+        return self._native((0, 0, *self.size))
+
     def reduced(self, short_side: int) -> Pixels:
-        """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage."""
-        short = min(self.size)
+        """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage.
+
+        Long pictures are reduced further, see `bounded`.
+        """
         if short_side < 1:
             raise ValueError(f"short_side must be at least 1, got {short_side}")
-        if short_side >= short:
-            return self._native((0, 0, *self.size))
-        width, height = (max(1, round(edge * short_side / short)) for edge in self.size)
-        scale = _scale(short / max(short_side, WORKING_SIDE))
+        short = min(self.size)
+        side = bounded(short_side, self.size)
+        if side >= short:
+            return self.whole()
+        width, height = (max(1, round(edge * side / short)) for edge in self.size)
+        scale = _scale(short / bounded(max(short_side, WORKING_SIDE), self.size))
         return self._fit(scale, (0.0, 0.0, float(self.size[0]), float(self.size[1])), (width, height))
 
     def region(
