@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pqa.faces.cascade import Mtcnn
+from pqa.pixels.source import LONG
 from pqa.types import Face
 
 if TYPE_CHECKING:
     from pqa.pixels.source import Source
 
-__all__ = ["TONES", "Attempt", "look", "turned"]
+__all__ = ["TONES", "Attempt", "is_long", "look", "turned"]
 
 Pixels = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -79,6 +81,11 @@ def turned(rgb: Pixels, angle: int) -> tuple[Pixels, Matrix]:
     return np.asarray(canvas, np.uint8), back
 
 
+def is_long(source: Source) -> bool:
+    """Whether the aspect is above `LONG`, from which on a reduction is bounded by its area."""
+    return max(source.size) > LONG * min(source.size)
+
+
 def look(mtcnn: Mtcnn, source: Source, attempt: Attempt, thresholds: tuple[float, float, float]) -> list[Face]:
     """Faces of one attempt in displayed full-resolution coordinates, most probable first.
 
@@ -89,7 +96,9 @@ def look(mtcnn: Mtcnn, source: Source, attempt: Attempt, thresholds: tuple[float
     if min(rgb.shape[:2]) < SMALLEST:
         return []
     ratio = np.array(source.size) / np.array([rgb.shape[1], rgb.shape[0]])
-    min_face = max(SMALLEST, attempt.min_face * min(rgb.shape[:2]) / attempt.short_side)
+    # Of a long picture not its short side's share, at which the pyramid would begin finer than for others of its area.
+    side = math.sqrt(rgb.shape[0] * rgb.shape[1] / LONG) if is_long(source) else min(rgb.shape[:2])
+    min_face = max(SMALLEST, attempt.min_face * side / attempt.short_side)
     rgb = TONES[attempt.tone](rgb)
     back = np.eye(2, 3)
     if attempt.angle:

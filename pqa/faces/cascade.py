@@ -37,7 +37,7 @@ MOST = 4096
 """Windows of one scale, and of all, that enter suppression, the most probable ones: its work grows with their square. Of
 photographs none has half as many."""
 
-BATCH = 512
+BATCH = 128
 """Crops that R-Net and O-Net see at once: bounds memory."""
 
 

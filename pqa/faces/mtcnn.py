@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pqa.faces.attempts import Attempt, look
+from pqa.faces.attempts import Attempt, is_long, look
 from pqa.faces.cascade import Mtcnn
 from pqa.faces.suppression import overlap
-from pqa.pixels.source import LONG
 from pqa.types import Face
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class _Looks:
         self._mtcnn, self._source = mtcnn, source
         self._taken: dict[tuple[int, int, int, str], list[Face]] = {}
         # A canvas that holds a long picture turned obliquely is as large as its long side squared.
-        self._oblique = max(source.size) <= LONG * min(source.size)
+        self._oblique = not is_long(source)
 
     def __call__(self, attempt: Attempt) -> list[Face]:
         key = (attempt.short_side, attempt.min_face, attempt.angle, attempt.tone)
@@ -181,9 +180,7 @@ class MtcnnDetector:
             return found
         hints = {turn: max((f.confidence for f in looks(_in_frame(FIRST[0][0], turn))), default=0.0) for turn in TURNS}
         likely = max(hints, key=lambda turn: hints[turn])
-        return (
-            looks.voted(0) or (looks.voted(likely) if hints[likely] >= HINT else []) or looks.blurred()
-        )
+        return looks.voted(0) or (looks.voted(likely) if hints[likely] >= HINT else []) or looks.blurred()
 
     def _may_lie(self, source: Source, face: Face) -> bool:
         """Whether a face that an upright look is sure of looks more like one when it is turned.
@@ -198,4 +195,4 @@ class MtcnnDetector:
         left, top = int(np.clip(x - half, 0, wide - 1)), int(np.clip(y - half, 0, high - 1))
         right, bottom = int(np.clip(x + half, left + 1, wide)), int(np.clip(y + half, top + 1, high))
         upright, *turned = self._mtcnn.turns(rgb[top:bottom, left:right])
-        return max(turned) > upright
+        return bool(max(turned) > upright)

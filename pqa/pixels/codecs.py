@@ -19,7 +19,7 @@ from PIL import Image, ImageCms
 from pqa.errors import UnreadableImage, UnsupportedImage
 from pqa.pixels.headers import Header, input_errors, is_still_webp, opened, png_chunks
 
-__all__ = ["FLIPPED_X", "FLIPPED_Y", "decode", "eight_bit"]
+__all__ = ["FLIPPED_X", "FLIPPED_Y", "QUARTERS", "decode", "eight_bit"]
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -37,6 +37,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes stored pixels upright, by EXIF orientation; 1 is upright."""
+
+QUARTERS = ((1, 8, 3, 6), (2, 5, 4, 7))
+"""EXIF orientations, each turning the displayed picture by a quarter counter-clockwise from the one before, in a circle."""
 
 BACKGROUND = 128
 """Grey level behind transparent pixels: neither dark nor clipped, so that a cut-out looks neither badly exposed nor glaring."""

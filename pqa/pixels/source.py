@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +122,18 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
 def bounded(short_side: int, edges: tuple[float, float]) -> float:
     """`short_side`, or the smaller one to which a picture (or a part of one) of these edges is reduced if it is long.
 
-    A reduction has at most `LONG` times `short_side` squared pixels and a longer side of at most `LONGEST` times
-    `short_side`, so that what works on it is bounded by what was asked for, whatever the shape. Up to an aspect of `LONG`
-    it is `short_side` itself.
+    A reduction has at most `LONG` times `short_side` squared pixels, the fewer the longer it is, and a longer side of at
+    most `LONGEST` times `short_side`, so that what works on it is bounded by what was asked for, whatever the shape. Up to
+    an aspect of `LONG` it is `short_side` itself.
     """
     aspect = max(edges) / min(edges)
-    return min(short_side, short_side * math.sqrt(LONG / aspect), short_side * LONGEST / aspect)
+    # With an exponent of 1/2 the area would stay that of `LONG` : 1, twice that of a photograph.
+    return min(short_side, short_side * math.pow(LONG / aspect, 2 / 3), short_side * LONGEST / aspect)
+
+
+def _sides(info: headers.Header, degrees: int) -> headers.Header:
+    """The header of an array turned by `degrees`."""
+    return replace(info, width=info.height, height=info.width) if degrees % 180 else info
 
 
 class Source:
@@ -159,6 +165,14 @@ class Source:
         if not isinstance(self._content, bytes):
             return Exif()
         return headers.exif(self._content, self._info.format)
+
+    def turned(self, degrees: int) -> Source:
+        """The picture turned counter-clockwise by 0, 90, 180 or 270 degrees, as if the file's EXIF said so."""
+        if not isinstance(self._content, bytes):
+            return Source(np.ascontiguousarray(np.rot90(self._content, degrees // 90)), _sides(self._info, degrees))
+        cycle = next(cycle for cycle in codecs.QUARTERS if self._info.orientation in cycle)
+        place = cycle.index(self._info.orientation) + degrees // 90
+        return Source(self._content, replace(self._info, orientation=cycle[place % 4]))
 
     def whole(self) -> Pixels:
         """The whole picture at native resolution. Raises InputError on damage."""

@@ -65,7 +65,8 @@ def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> 
         int(min(max(round(middle + max(0, side - length) // 2 - side / 2), 0), max(0, length - side)))
         for middle, side, length in zip(centre[::-1], size, rgb.shape, strict=False)
     ]
-    return fragments.cut(rgb, size, [(corner[0], corner[1])])[0]
+    window: Pixels = fragments.cut(rgb, size, [(corner[0], corner[1])])[0]
+    return window
 
 
 def _global(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
