@@ -66,11 +66,12 @@ def available_cpus() -> int:
     return max(1, count)
 
 
-def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any:
+def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1, any_shape: bool = False) -> Any:
     """An `onnxruntime.InferenceSession` over the bytes of a model file.
 
     One intra-op thread is the default: pictures run side by side instead, and a picture's score cannot depend on how
-    many threads summed it. Raises ModelError for bytes that are no model, ConfigurationError for an unknown provider or
+    many threads summed it. `any_shape`: inputs come in ever new shapes; ONNX Runtime then keeps no memory for the shapes it
+    has seen, which would add up. Raises ModelError for bytes that are no model, ConfigurationError for an unknown provider or
     one that ONNX Runtime silently left out.
     """
     ort = onnxruntime()
@@ -80,7 +81,8 @@ def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.enable_cpu_mem_arena = len(data) <= LARGE
+    options.enable_cpu_mem_arena = len(data) <= LARGE and not any_shape
+    options.enable_mem_pattern = not any_shape
     options.log_severity_level = 3
     wanted = PROVIDERS[provider]
     if wanted not in ort.get_available_providers():

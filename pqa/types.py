@@ -73,6 +73,15 @@ class Face:
         """Longer edge of the box in pixels."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
+    def turned(self, degrees: int, size: tuple[int, int]) -> Face:
+        """The face in its picture of `size` (width, height) turned counter-clockwise by 0, 90, 180 or 270 degrees."""
+        if not degrees:
+            return self
+        (x1, y1, x2, y2), width = self.box, size[0]
+        landmarks = tuple((y, width - x) for x, y in self.landmarks)
+        quarter = dataclasses.replace(self, box=(y1, width - x2, y2, width - x1), landmarks=landmarks)
+        return quarter.turned(degrees - 90, size[::-1])
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:

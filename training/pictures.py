@@ -148,7 +148,7 @@ def _moved(source: Source, face: Face | None, augment: Augment, draw: Rng) -> tu
 
 def _turned(source: Source, face: Face | None, degrees: float) -> tuple[Source, Face | None]:
     """Turned about the centre, corners filled by mirroring; the face keeps its size and moves with its centre."""
-    rgb = source.reduced(min(source.size))
+    rgb = source.whole()
     centre = (rgb.shape[1] / 2, rgb.shape[0] / 2)
     matrix = cv2.getRotationMatrix2D(centre, degrees, 1.0)
     turned = cv2.warpAffine(rgb, matrix, rgb.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)

@@ -78,7 +78,7 @@ def _portraits(folder: Path) -> list[Image]:
     target = folder / "portraits"
     target.mkdir(parents=True, exist_ok=True)
     portrait = open_picture(ASTRONAUT.read_bytes())
-    rgb = portrait.reduced(min(portrait.size))
+    rgb = portrait.whole()
     images = []
     for name, pixels in camera.variants(rgb):
         path = target / f"{name}.jpg"

@@ -98,6 +98,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="faces of a picture, largest first, that get a quality of their own (default: %(default)s)",
     )
     group.add_argument(
+        "--upright", action="store_true", help="score pictures whose face lies as if they were turned until it stands"
+    )
+    group.add_argument(
         "--server",
         metavar="URL",
         help="score on a service (see: pqa serve), by its models and limits; PQA_CLIENT_KEY holds its key, if it wants one",
@@ -134,4 +137,5 @@ def open_model(args: argparse.Namespace) -> Iterator[Assessor | Client]:
         workers=args.workers,
         limits=limits(args),
         faces=args.faces,
+        upright=args.upright,
     )

@@ -105,7 +105,7 @@ def _write(path: Path, target: Path, detect: Detect) -> bool:
     faces = detect(source)
     if not faces:
         return False
-    masked = face_only(source.reduced(min(source.size)), faces[0])
+    masked = face_only(source.whole(), faces[0])
     target.parent.mkdir(parents=True, exist_ok=True)
     # Renamed when whole: a half-written picture would be taken for done by the next run.
     half = target.with_suffix(".part")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pqa.faces.cascade import Mtcnn
+from pqa.pixels.source import LONG
 from pqa.types import Face
 
 if TYPE_CHECKING:
     from pqa.pixels.source import Source
 
-__all__ = ["TONES", "Attempt", "look", "turned"]
+__all__ = ["TONES", "Attempt", "is_long", "look", "turned"]
 
 Pixels = npt.NDArray[np.uint8]
 Matrix = npt.NDArray[np.float64]
@@ -79,15 +81,24 @@ def turned(rgb: Pixels, angle: int) -> tuple[Pixels, Matrix]:
     return np.asarray(canvas, np.uint8), back
 
 
+def is_long(source: Source) -> bool:
+    """Whether the aspect is above `LONG`, from which on a reduction is bounded by its area."""
+    return max(source.size) > LONG * min(source.size)
+
+
 def look(mtcnn: Mtcnn, source: Source, attempt: Attempt, thresholds: tuple[float, float, float]) -> list[Face]:
     """Faces of one attempt in displayed full-resolution coordinates, most probable first.
 
     A turned attempt's box keeps its size (edges swapped for a sideways one) about the mapped centre. Boxes may reach
-    out of the picture where a face is cut off.
+    out of the picture where a face is cut off. Pictures too thin to hold the smallest face are not looked at.
     """
     rgb = source.reduced(attempt.short_side)
+    if min(rgb.shape[:2]) < SMALLEST:
+        return []
     ratio = np.array(source.size) / np.array([rgb.shape[1], rgb.shape[0]])
-    min_face = max(SMALLEST, attempt.min_face * min(rgb.shape[:2]) / attempt.short_side)
+    # Of a long picture not its short side's share, at which the pyramid would begin finer than for others of its area.
+    side = math.sqrt(rgb.shape[0] * rgb.shape[1] / LONG) if is_long(source) else min(rgb.shape[:2])
+    min_face = max(SMALLEST, attempt.min_face * side / attempt.short_side)
     rgb = TONES[attempt.tone](rgb)
     back = np.eye(2, 3)
     if attempt.angle:
@@ -96,7 +107,7 @@ def look(mtcnn: Mtcnn, source: Source, attempt: Attempt, thresholds: tuple[float
     boxes = found.boxes.astype(np.float64).reshape(-1, 2, 2)
     centres = boxes.mean(axis=1) @ back[:, :2].T + back[:, 2]
     halves = (boxes[:, 1] - boxes[:, 0]) / 2
-    if abs(attempt.angle) % 180 == 90:
+    if round(attempt.angle / 90) % 2:
         halves = halves[:, ::-1]
     points = (found.landmarks.astype(np.float64) @ back[:, :2].T + back[:, 2]) * ratio
     corners = np.concatenate([(centres - halves) * ratio, (centres + halves) * ratio], axis=1)

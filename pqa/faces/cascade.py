@@ -33,7 +33,11 @@ CELL, STRIDE = 12, 2
 PYRAMID = 0.709
 """Ratio of neighbouring scales: each has half the area of the one before."""
 
-BATCH = 512
+MOST = 4096
+"""Windows of one scale, and of all, that enter suppression, the most probable ones: its work grows with their square. Of
+photographs none has half as many."""
+
+BATCH = 128
 """Crops that R-Net and O-Net see at once: bounds memory."""
 
 
@@ -106,6 +110,11 @@ def _cells(low: Ints, high: Ints, count: int) -> tuple[Ints, Ints]:
     return first, last
 
 
+def _likeliest(scores: Floats) -> Ints:
+    """Indices of the `MOST` highest scores, in the order of the scores given; of equal ones the first."""
+    return np.sort(np.argsort(-scores, kind="stable")[:MOST])
+
+
 def _normalise(grey: Floats) -> Floats:
     return (grey - np.float32(127.5)) * np.float32(0.0078125)
 
@@ -131,7 +140,8 @@ class Mtcnn:
     def __init__(self, folder: Path = FOLDER, *, threads: int = 1) -> None:
         """Opens `pnet.onnx`, `rnet.onnx` and `onet.onnx` of `folder`; raises ModelError for a damaged file."""
         self._pnet, self._rnet, self._onet = (
-            open_session((folder / f"{name}.onnx").read_bytes(), threads=threads) for name in ("pnet", "rnet", "onet")
+            open_session((folder / f"{name}.onnx").read_bytes(), threads=threads, any_shape=True)
+            for name in ("pnet", "rnet", "onet")
         )
 
     def detect_array(
@@ -149,6 +159,14 @@ class Mtcnn:
         boxes = self._refine(sampler, boxes, thresholds[1])
         return self._align(sampler, boxes, thresholds[2])
 
+    def turns(self, rgb: Pixels) -> Floats:
+        """How probable a face fills an RGB picture (H, W, 3) uint8, turned counter-clockwise by 0, 90, 180 and 270
+        degrees: (4,), the last network's. Tells how a face lies, where other looks say that there is one."""
+        crop = AreaSampler(rgb).resize(48, 48)
+        turned = np.concatenate([np.rot90(crop, quarter, axes=(2, 3)) for quarter in range(4)])
+        probability: Floats = self._onet.run(None, {"image": _normalise(turned)})[2][:, 1]
+        return probability
+
     def _propose(self, sampler: AreaSampler, min_face: float, threshold: float) -> Floats:
         """Squares that P-Net, run over a pyramid of scales, takes for faces: (N, 4)."""
         found = [np.zeros((0, 9), np.float32)]
@@ -158,6 +176,8 @@ class Mtcnn:
             reduced = sampler.resize(int(sampler.height * scale + 1), int(sampler.width * scale + 1))
             offsets, probability = self._pnet.run(None, {"image": _normalise(reduced)})
             rows, columns = np.nonzero(probability[0, 1] >= np.float32(threshold))
+            likely = _likeliest(probability[0, 1, rows, columns])
+            rows, columns = rows[likely], columns[likely]
             corner = np.stack([columns, rows], axis=1).astype(np.float32) * STRIDE
             first = np.floor((corner + 1) / np.float32(scale))
             last = np.floor((corner + CELL) / np.float32(scale))
@@ -166,6 +186,7 @@ class Mtcnn:
             found.append(here[suppress(here[:, :4], scores, 0.5)])
             scale, shortest = scale * PYRAMID, shortest * PYRAMID
         windows = np.concatenate(found)
+        windows = windows[_likeliest(windows[:, 4])]
         windows = windows[suppress(windows[:, :4], windows[:, 4], 0.7)]
         return _square(_shift(windows[:, :4], windows[:, 5:], 0))
 

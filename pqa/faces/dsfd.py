@@ -76,7 +76,7 @@ class Dsfd:
 
     def __init__(self, data: bytes, *, threads: int = 1) -> None:
         """`data`: the ONNX file's bytes; raises ModelError for others."""
-        self._session = open_session(data, threads=threads)
+        self._session = open_session(data, threads=threads, any_shape=True)
 
     def detect_array(self, rgb: Pixels, threshold: float = CASCADE[-1]) -> tuple[Floats, Floats]:
         """Faces of an RGB picture (H, W, 3) uint8: boxes (N, 4) in its pixels, probabilities (N,), most probable first."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pqa.faces.attempts import Attempt, look
+import numpy as np
+
+from pqa.faces.attempts import Attempt, is_long, look
 from pqa.faces.cascade import Mtcnn
 from pqa.faces.suppression import overlap
 from pqa.types import Face
@@ -41,6 +43,13 @@ BLURRED = (
     Attempt("small, sharpened", short_side=160, min_face=20, tone="sharpened"),
 )
 """Last looks, for faces out of focus, whose picture is reduced until little of the blur is left and then sharpened."""
+
+TURNS = (90, 180, 270)
+"""Degrees counter-clockwise by which a picture is turned to find faces that lie or stand on their head. Turned so, the
+first look is as rarely sure of a texture as it is upright."""
+
+HINT = 0.9
+"""Probability of the first look at a turned picture from which all others are taken of it, where upright none is found."""
 
 THRESHOLDS = (0.6, 0.7, 0.2)
 COMPANION = 0.8
@@ -94,8 +103,64 @@ def _first(levels: Sequence[tuple[float, float]], seen: Sequence[Sighting]) -> l
     return []
 
 
+def _best(seen: Sequence[Sighting]) -> float:
+    return seen[0].face.confidence if seen else 0.0
+
+
+def _in_frame(attempt: Attempt, turn: int) -> Attempt:
+    """The look as it would be taken of the picture turned by `turn` degrees counter-clockwise."""
+    return replace(attempt, name=f"{attempt.name}, lying {turn}", angle=attempt.angle + turn) if turn else attempt
+
+
+class _Looks:
+    """The looks at one picture, each taken once."""
+
+    def __init__(self, mtcnn: Mtcnn, source: Source) -> None:
+        self._mtcnn, self._source = mtcnn, source
+        self._taken: dict[tuple[int, int, int, str], list[Face]] = {}
+        # A canvas that holds a long picture turned obliquely is as large as its long side squared.
+        self._oblique = not is_long(source)
+
+    def __call__(self, attempt: Attempt) -> list[Face]:
+        key = (attempt.short_side, attempt.min_face, attempt.angle, attempt.tone)
+        if key not in self._taken:
+            self._taken[key] = look(self._mtcnn, self._source, attempt, THRESHOLDS)
+        return self._taken[key]
+
+    def sure(self, firsts: Sequence[tuple[Attempt, float]], turn: int) -> list[Sighting]:
+        """The faces of the first of these looks that is sure of one, the sure ones first, largest first."""
+        for attempt, sure in firsts:
+            attempt = _in_frame(attempt, turn)
+            faces = self(attempt)
+            if any(face.confidence >= sure for face in faces):
+                kept = [face for face in faces if face.confidence >= COMPANION]
+                kept.sort(key=lambda face: (face.confidence < sure, -_area(face)))
+                return [Sighting(face, attempt.name, face.confidence) for face in kept]
+        return []
+
+    def voted(self, turn: int) -> list[Sighting]:
+        """The faces on which all looks of `FIRST` and `RETRIES` agree enough."""
+        attempts = [_in_frame(attempt, turn) for attempt in (*(first for first, _ in FIRST), *RETRIES)]
+        attempts = [attempt for attempt in attempts if self._oblique or attempt.angle % 90 == 0]
+        looks: list[tuple[str, list[Face]]] = []
+        for attempt in attempts:
+            # What all but the last and dearest look have seen too little of, it cannot save.
+            if attempt is attempts[-1] and not self._within_reach(looks):
+                return []
+            looks.append((attempt.name, self(attempt)))
+        return _first(CASCADE, _agree(looks))
+
+    def _within_reach(self, looks: Sequence[tuple[str, list[Face]]]) -> bool:
+        needed = CASCADE[-1][0] * (len(looks) + 1) - 1.0
+        return any(one.evidence * len(looks) >= needed for one in _agree(looks))
+
+    def blurred(self) -> list[Sighting]:
+        """The faces on which the looks of `BLURRED` agree."""
+        return _first(AGREED, _agree([(attempt.name, self(attempt)) for attempt in BLURRED]))
+
+
 class MtcnnDetector:
-    """MTCNN with the looks of `FIRST`, `RETRIES` and `BLURRED`."""
+    """MTCNN with the looks of `FIRST`, `RETRIES` and `BLURRED`, at the picture as it is and turned by `TURNS`."""
 
     def __init__(self, mtcnn: Mtcnn) -> None:
         self._mtcnn = mtcnn
@@ -105,16 +170,29 @@ class MtcnnDetector:
 
     def sightings(self, source: Source) -> list[Sighting]:
         """The faces of `detect`, each with what speaks for it."""
+        looks = _Looks(self._mtcnn, source)
+        upright = looks.sure(FIRST, 0)
+        if upright and not self._may_lie(source, upright[0].face):
+            return upright
+        lying = [looks.sure(FIRST[:1], turn) for turn in TURNS]
+        found = max([upright, *lying], key=_best)
+        if found:
+            return found
+        hints = {turn: max((f.confidence for f in looks(_in_frame(FIRST[0][0], turn))), default=0.0) for turn in TURNS}
+        likely = max(hints, key=lambda turn: hints[turn])
+        return looks.voted(0) or (looks.voted(likely) if hints[likely] >= HINT else []) or looks.blurred()
 
-        def taken(attempts: Sequence[Attempt]) -> list[tuple[str, list[Face]]]:
-            return [(attempt.name, look(self._mtcnn, source, attempt, THRESHOLDS)) for attempt in attempts]
+    def _may_lie(self, source: Source, face: Face) -> bool:
+        """Whether a face that an upright look is sure of looks more like one when it is turned.
 
-        looks = []
-        for attempt, sure in FIRST:
-            faces = look(self._mtcnn, source, attempt, THRESHOLDS)
-            if any(face.confidence >= sure for face in faces):
-                kept = [face for face in faces if face.confidence >= COMPANION]
-                kept.sort(key=lambda face: (face.confidence < sure, -_area(face)))
-                return [Sighting(face, attempt.name, face.confidence) for face in kept]
-            looks.append((attempt.name, faces))
-        return _first(CASCADE, _agree(looks + taken(RETRIES))) or _first(AGREED, _agree(taken(BLURRED)))
+        A look sees a lying face now and then, with landmarks that are wrong.
+        """
+        rgb = source.reduced(FIRST[0][0].short_side)
+        ratio = rgb.shape[1] / source.size[0]
+        x1, y1, x2, y2 = (edge * ratio for edge in face.box)
+        x, y, half = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) / 2
+        high, wide = rgb.shape[:2]
+        left, top = int(np.clip(x - half, 0, wide - 1)), int(np.clip(y - half, 0, high - 1))
+        right, bottom = int(np.clip(x + half, left + 1, wide)), int(np.clip(y + half, top + 1, high))
+        upright, *turned = self._mtcnn.turns(rgb[top:bottom, left:right])
+        return bool(max(turned) > upright)

@@ -21,7 +21,7 @@ from pqa.pixels import tiff, tonemap
 from pqa.pixels.headers import Header, is_still_webp
 from pqa.pixels.opening import input_errors, opened
 
-__all__ = ["FLIPPED_X", "FLIPPED_Y", "decode", "displayed", "eight_bit"]
+__all__ = ["FLIPPED_X", "FLIPPED_Y", "QUARTERS", "decode", "displayed", "eight_bit"]
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -39,6 +39,9 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes stored pixels upright, by EXIF orientation; 1 is upright."""
+
+QUARTERS = ((1, 8, 3, 6), (2, 5, 4, 7))
+"""EXIF orientations, each turning the displayed picture by a quarter counter-clockwise from the one before, in a circle."""
 
 BACKGROUND = 128
 """Grey level behind transparent pixels: neither dark nor clipped, so that a cut-out looks neither badly exposed nor glaring."""

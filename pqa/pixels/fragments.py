@@ -8,18 +8,21 @@ enlarges (elsewhere see `mirrored`).
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from pqa.errors import ConfigurationError
-from pqa.pixels.source import FILTER
+from pqa.pixels.source import FILTER, bounded
 
 __all__ = [
     "GRID",
     "POSITIONS",
+    "cut",
     "dense",
     "enlarged",
     "fragments",
@@ -31,6 +34,7 @@ __all__ = [
 ]
 
 Pixels = npt.NDArray[np.uint8]
+Lines = npt.NDArray[np.int64]
 Position = tuple[float, float]
 Rng = np.random.Generator
 
@@ -57,20 +61,38 @@ def positions(count: int) -> tuple[Position, ...]:
     return POSITIONS[count]
 
 
-def mirrored(rgb: Pixels, size: tuple[int, ...]) -> Pixels:
-    """`rgb` (H, W, 3), continued on all sides by mirroring to at least `size` (height, width)."""
-    down, right = max(0, size[0] - rgb.shape[0]), max(0, size[1] - rgb.shape[1])
-    if not down and not right:
-        return rgb
-    return np.pad(rgb, ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0)), mode="symmetric")
+def mirrored(length: int, side: int) -> Lines:
+    """Numbers of `length` lines, continued on both ends by mirroring to at least `side` of them.
+
+    Lines and not pixels, because a picture of one line and 65,535 columns would fill memory with its mirror images.
+    """
+    missing = max(0, side - length)
+    return np.pad(np.arange(length), (missing // 2, missing - missing // 2), mode="symmetric")
+
+
+def cut(rgb: Pixels, size: tuple[int, ...], corners: Iterable[tuple[int, int]]) -> Pixels:
+    """Windows of `size` (height, width) of `rgb`, mirrored to at least that: (len(corners), height, width, 3).
+
+    `corners`: (top, left) of each in the mirrored picture.
+    """
+    rows, columns = mirrored(rgb.shape[0], size[0]), mirrored(rgb.shape[1], size[1])
+    return np.stack([rgb[np.ix_(rows[y : y + size[0]], columns[x : x + size[1]])] for y, x in corners])
+
+
+def _room(rgb: Pixels, size: tuple[int, ...]) -> tuple[int, int]:
+    """How far down and how far right a window of `size` can lie in `rgb`, mirrored to at least that."""
+    return max(0, rgb.shape[0] - size[0]), max(0, rgb.shape[1] - size[1])
 
 
 def enlarged(rgb: Pixels, side: int) -> Pixels:
-    """`rgb` with its shorter edge raised to `side` in its own shape; unchanged where it has that many pixels."""
-    short = min(rgb.shape[:2])
-    if short >= side:
+    """`rgb` with its shorter edge raised to `side` in its own shape; unchanged where it has that many pixels.
+
+    Less where it is long, see `pqa.pixels.source.bounded`.
+    """
+    short, raised = min(rgb.shape[:2]), bounded(side, rgb.shape[:2])
+    if short >= raised:
         return rgb
-    wide, high = (round(edge * side / short) for edge in rgb.shape[1::-1])
+    wide, high = (round(edge * raised / short) for edge in rgb.shape[1::-1])
     return np.array(Image.fromarray(rgb).resize((wide, high), FILTER))
 
 
@@ -82,14 +104,12 @@ def squashed(rgb: Pixels, side: int) -> Pixels:
 
 def windows(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None = None) -> Pixels:
     """`count` windows of `size` (height, width) at their `positions`, or drawn: (count, height, width, 3)."""
-    rgb = mirrored(rgb, size)
-    down, right = rgb.shape[0] - size[0], rgb.shape[1] - size[1]
+    down, right = _room(rgb, size)
     places = positions(count) if draw is None else draw.random((count, 2))
-    corners = [(round(y * down), round(x * right)) for y, x in places]
-    return np.stack([rgb[top : top + size[0], left : left + size[1]] for top, left in corners])
+    return cut(rgb, size, [(round(y * down), round(x * right)) for y, x in places])
 
 
-def _lines(length: int, side: int, position: float | npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _lines(length: int, side: int, position: float | npt.NDArray[np.float64]) -> Lines:
     """The rows (or columns) that fragments take from `length` of them: `side` in all, GRID equal runs, one a cell.
 
     Cell k begins at floor(k length / GRID), so that the cells fill the picture. FAST-VQA's and RQ-Net's code has it at
@@ -112,10 +132,10 @@ def fragments(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None =
     """
     if size[0] % GRID or size[1] % GRID:
         raise ConfigurationError(f"the size of a fragments view must be a multiple of {GRID}, got {size}")
-    rgb = mirrored(rgb, size)
+    rows, columns = mirrored(rgb.shape[0], size[0]), mirrored(rgb.shape[1], size[1])
     places = positions(count) if draw is None else draw.random((count, 2, GRID))
-    lines = [(_lines(rgb.shape[0], size[0], y), _lines(rgb.shape[1], size[1], x)) for y, x in places]
-    return np.stack([rgb[np.ix_(rows, columns)] for rows, columns in lines])
+    lines = [(_lines(len(rows), size[0], y), _lines(len(columns), size[1], x)) for y, x in places]
+    return np.stack([rgb[np.ix_(rows[down], columns[right])] for down, right in lines])
 
 
 def lattice(count: int, high: int, wide: int) -> tuple[int, int]:
@@ -131,10 +151,9 @@ def dense(rgb: Pixels, size: tuple[int, ...], count: int, draw: Rng | None = Non
     """
     if draw is not None:
         return windows(rgb, size, count, draw)
-    rgb = mirrored(rgb, size)
-    rows, columns = lattice(count, *rgb.shape[:2])
-    tops, lefts = _starts(rgb.shape[0] - size[0], rows), _starts(rgb.shape[1] - size[1], columns)
-    return np.stack([rgb[top : top + size[0], left : left + size[1]] for top in tops for left in lefts])
+    down, right = _room(rgb, size)
+    rows, columns = lattice(count, size[0] + down, size[1] + right)
+    return cut(rgb, size, itertools.product(_starts(down, rows), _starts(right, columns)))
 
 
 def strided(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
@@ -143,12 +162,11 @@ def strided(rgb: Pixels, size: tuple[int, ...], count: int) -> Pixels:
     n is the largest that leaves `count` of them; windows are repeated where there are fewer. After Zhang et al., "Blind
     Image Quality Assessment via Vision-Language Correspondence" (CVPR 2023), as their code evaluates pictures.
     """
-    rgb = mirrored(rgb, size)
-    columns = (rgb.shape[1] - size[1]) // STRIDE + 1
-    total = ((rgb.shape[0] - size[0]) // STRIDE + 1) * columns
+    down, right = _room(rgb, size)
+    columns = right // STRIDE + 1
+    total = (down // STRIDE + 1) * columns
     chosen = [k * (total // count) if total >= count else k * total // count for k in range(count)]
-    corners = [(STRIDE * (index // columns), STRIDE * (index % columns)) for index in chosen]
-    return np.stack([rgb[top : top + size[0], left : left + size[1]] for top, left in corners])
+    return cut(rgb, size, [(STRIDE * (index // columns), STRIDE * (index % columns)) for index in chosen])
 
 
 def _starts(room: int, count: int) -> list[int]:

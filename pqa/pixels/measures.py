@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pqa.pixels.source import Source
 from pqa.types import Face, Reason
 
-__all__ = ["REASONS", "Measurements", "ReasonRow", "measure", "reasons"]
+__all__ = ["REASONS", "Measurements", "ReasonRow", "measure", "reasons", "turn_upright"]
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
@@ -29,6 +29,7 @@ FACE_LEAST = 172
 PICTURE_SIDE = 256  # pixels to which the picture's shorter side is reduced
 NARROW, WIDE = 0.7, 1.5  # deviations in pixels of the two Gaussians that probe an edge
 LARGEST_BLUR = 16.0  # pixels; more cannot be told from flatness by these probes
+LYING = 60.0  # degrees of roll from which a face lies rather than leans
 FACE_EDGES, EYE_EDGES = 0.03, 0.1  # share of the pixels that count as edges
 WEAKEST_EDGE = 0.5  # grey levels per pixel
 FEWEST_PIXELS = 16
@@ -50,6 +51,7 @@ class Measurements:
     contrast: distance of the 2nd and 98th percentile of the picture's L*
     face_share: longer edge of the face's box, % of the picture's shorter side
     roll: angle between the face's upright axis and the picture's, degrees, 0 to 180
+    turn: degrees counter-clockwise by which to turn the picture so that the face stands upright: 0, 90, 180 or 270
     cut_off: share of the head (the face's box enlarged 1.25 times) that lies outside the frame, %
     """
 
@@ -63,6 +65,7 @@ class Measurements:
     face_blocked: float | None = None
     face_share: float | None = None
     roll: float | None = None
+    turn: int | None = None
     cut_off: float | None = None
 
 
@@ -135,7 +138,7 @@ def _ellipse(shape: tuple[int, ...], centre: tuple[float, float], radii: tuple[f
 
 
 def _roll(face: Face) -> float | None:
-    """Degrees between the picture's vertical and the line from the mouth's to the eyes' centre."""
+    """Degrees counter-clockwise, -180 to 180, from the picture's vertical to the line from the mouth's to the eyes' centre."""
     if len(face.landmarks) < 5:
         return None
     points = np.asarray(face.landmarks, np.float64)
@@ -143,7 +146,18 @@ def _roll(face: Face) -> float | None:
     along = points[3] + points[4] - points[0] - points[1]
     # Eyes and mouth each tell the same turn, and in profile only the upright line is long enough to be trusted.
     axis = along + np.array([-across[1], across[0]])
-    return float(abs(math.degrees(math.atan2(axis[0], axis[1]))))
+    return math.degrees(math.atan2(axis[0], axis[1]))
+
+
+def turn_upright(face: Face) -> int | None:
+    """Degrees counter-clockwise by which to turn the picture so that the face stands upright: 0, 90, 180 or 270.
+
+    None without landmarks.
+    """
+    roll = _roll(face)
+    if roll is None:
+        return None
+    return 90 * (round(-roll / 90) % 4) if abs(roll) >= LYING else 0
 
 
 def _cut_off(face: Face, size: tuple[int, int]) -> float:
@@ -179,13 +193,15 @@ def measure(source: Source, face: Face | None) -> Measurements:
     face_blur, eye_blur = (
         None if blur is None else 100.0 * blur / side for blur in (_face_blur(probes, skin), _eye_blur(probes, eyes))
     )
+    roll = _roll(face)
     return Measurements(
         noise=_noise(grey),
         contrast=contrast,
         face_blur=face_blur,
         eye_blur=eye_blur,
         face_share=100.0 * face.side / min(source.size),
-        roll=_roll(face),
+        roll=None if roll is None else abs(roll),
+        turn=turn_upright(face),
         cut_off=_cut_off(face, source.size),
         **_tones(crop, skin),
     )
@@ -234,6 +250,14 @@ REASONS: tuple[ReasonRow, ...] = (
     ReasonRow("low_contrast", "contrast", 57.0, 20.0, "L*", "The picture is flat: dark and bright lie close together."),
     ReasonRow("small_face", "face_share", 12.0, 3.0, "% of the short side", "The face is small in the frame."),
     ReasonRow("tilted_face", "roll", 38.0, 90.0, "degrees", "The head is tilted."),
+    ReasonRow(
+        "sideways",
+        "turn",
+        45.0,
+        90.0,
+        "deg",
+        "The face lies: turn the picture counter-clockwise by the angle measured.",
+    ),
     ReasonRow("cut_off_face", "cut_off", 20.0, 60.0, "% of the head", "The head is cut off by the frame."),
 )
 
@@ -243,7 +267,7 @@ def reasons(measurements: Measurements) -> tuple[Reason, ...]:
     found: list[tuple[float, Reason]] = []
     for row in REASONS:
         value: float | None = getattr(measurements, row.measurement)
-        if value is None:
+        if value is None or (row.measurement == "roll" and measurements.turn):  # what `sideways` says already
             continue
         severity = (value - row.threshold) / (row.severe - row.threshold)
         if severity > 0:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from pqa.pixels.headers import Exif, Header
 from pqa.pixels.opening import input_errors
 from pqa.types import ImageSource
 
-__all__ = ["DEFAULT_LIMITS", "Exif", "Limits", "Source", "open_picture"]
+__all__ = ["DEFAULT_LIMITS", "LONG", "Exif", "Limits", "Source", "bounded", "open_picture"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -37,6 +38,9 @@ WORKING_SIDE = 480
 
 PART = 1024
 """Rows that are cut out at once."""
+
+LONG, LONGEST = 3.0, 16.0
+"""See `bounded`."""
 
 FILTER = Image.Resampling.HAMMING
 """As sharp as bicubic when reducing, without its ringing, which would look like over-sharpening."""
@@ -175,6 +179,18 @@ def _too_many(what: str, most: int, unit: str) -> str:
     return f"{what}, at most {most} are taken; {option}, {setting} or Limits(max_{unit}=...) set it"
 
 
+def bounded(short_side: int, edges: tuple[float, float]) -> float:
+    """`short_side`, or the smaller one to which a picture (or a part of one) of these edges is reduced if it is long.
+
+    A reduction has at most `LONG` times `short_side` squared pixels, the fewer the longer it is, and a longer side of at
+    most `LONGEST` times `short_side`, so that what works on it is bounded by what was asked for, whatever the shape. Up to
+    an aspect of `LONG` it is `short_side` itself.
+    """
+    aspect = max(edges) / min(edges)
+    # With an exponent of 1/2 the area would stay that of `LONG` : 1, twice that of a photograph.
+    return min(short_side, short_side * math.pow(LONG / aspect, 2 / 3), short_side * LONGEST / aspect)
+
+
 class Source:
     """An opened picture that gives pixels on request: (H, W, 3) uint8 sRGB, displayed upright.
 
@@ -220,15 +236,34 @@ class Source:
             return Exif()
         return headers.exif(self._file, self._format)
 
+    def turned(self, degrees: int) -> Source:
+        """The picture turned counter-clockwise by 0, 90, 180 or 270 degrees, as if the file's EXIF said so."""
+        content, info = self._content, self._info
+        if isinstance(content, bytes):
+            cycle = next(cycle for cycle in codecs.QUARTERS if info.orientation in cycle)
+            info = replace(info, orientation=cycle[(cycle.index(info.orientation) + degrees // 90) % 4])
+        else:
+            content = np.ascontiguousarray(np.rot90(content, degrees // 90))
+            info = replace(info, height=len(content), width=content.shape[1])
+        return Source(content, info, self._file, self._format, self.flags, self.rows_decoded)
+
+    def whole(self) -> Pixels:
+        """The whole picture at native resolution. Raises InputError on damage."""
+        return self._native((0, 0, *self.size))
+
     def reduced(self, short_side: int) -> Pixels:
-        """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage."""
-        short = min(self.size)
+        """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage.
+
+        Long pictures are reduced further, see `bounded`.
+        """
         if short_side < 1:
             raise ValueError(f"short_side must be at least 1, got {short_side}")
-        if short_side >= short:
-            return self._native((0, 0, *self.size))
-        width, height = (max(1, round(edge * short_side / short)) for edge in self.size)
-        scale = _scale(short / max(short_side, WORKING_SIDE))
+        short = min(self.size)
+        side = bounded(short_side, self.size)
+        if side >= short:
+            return self.whole()
+        width, height = (max(1, round(edge * side / short)) for edge in self.size)
+        scale = _scale(short / bounded(max(short_side, WORKING_SIDE), self.size))
         return self._fit(scale, (0.0, 0.0, float(self.size[0]), float(self.size[1])), (width, height))
 
     def region(

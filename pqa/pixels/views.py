@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pqa.errors import unknown_key
 from pqa.pixels import fragments, statistics
-from pqa.pixels.source import Source
+from pqa.pixels.source import Source, bounded
 from pqa.spec import CropRule, ViewSpec
 from pqa.types import Face
 
@@ -61,12 +61,11 @@ def normalise(rgb: Pixels, mean: tuple[float, ...], std: tuple[float, ...]) -> T
 
 def _window(rgb: Pixels, size: tuple[int, ...], centre: tuple[float, float]) -> Pixels:
     """The `size` window of `rgb` nearest to `centre` (x, y); mirrored outwards where the picture is smaller."""
-    high, wide = size
-    centre = (centre[0] + max(0, wide - rgb.shape[1]) // 2, centre[1] + max(0, high - rgb.shape[0]) // 2)
-    rgb = fragments.mirrored(rgb, size)
-    left = int(min(max(round(centre[0] - wide / 2), 0), rgb.shape[1] - wide))
-    top = int(min(max(round(centre[1] - high / 2), 0), rgb.shape[0] - high))
-    window: Pixels = rgb[top : top + high, left : left + wide]
+    corner = [
+        int(min(max(round(middle + max(0, side - length) // 2 - side / 2), 0), max(0, length - side)))
+        for middle, side, length in zip(centre[::-1], size, rgb.shape, strict=False)
+    ]
+    window: Pixels = fragments.cut(rgb, size, [(corner[0], corner[1])])[0]
     return window
 
 
@@ -108,7 +107,7 @@ def _squashed(source: Source, face: Face | None, view: ViewSpec, draw: Rng | Non
 
 def _fragments(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:
     """Patches, one a cell of the 7 x 7 grid over the picture reduced to `short_side` (0: native), joined."""
-    rgb = source.reduced(view.short_side or min(source.size))
+    rgb = source.reduced(view.short_side) if view.short_side else source.whole()
     return _crops(fragments.fragments(rgb, view.size, view.crops, draw))
 
 
@@ -118,10 +117,11 @@ def _part(source: Source, face: Face | None, view: ViewSpec) -> Pixels:
     Either is reduced until its shorter edge has `short_side` pixels (0: native).
     """
     if view.crop is None:
-        return source.reduced(view.short_side or min(source.size))
+        return source.reduced(view.short_side) if view.short_side else source.whole()
     box = crop_box(view.crop, face, *source.size)
     edges = (box[2] - box[0], box[3] - box[1])
-    return source.region(box, round(view.short_side * max(edges) / min(edges)) if view.short_side else None)
+    side = bounded(view.short_side, edges) * max(edges) / min(edges)
+    return source.region(box, max(1, round(side)) if view.short_side else None)
 
 
 def _patches(source: Source, face: Face | None, view: ViewSpec, draw: Rng | None) -> Pixels:

@@ -271,12 +271,14 @@ def load(
     limits: Limits = DEFAULT_LIMITS,
     models_dirs: Sequence[Path] | None = None,
     faces: int = 1,
+    upright: bool = False,
 ) -> Assessor:
     """Load a model by its name in the store or by the path of its `.onnx` file.
 
     `workers` pictures are worked on at once (default: the processors this process may use). `faces` of a picture, largest
-    first, get a `quality` of their own; more than one cost up to a picture's time each. Raises ModelNotFound,
+    first, get a `quality` of their own; more than one cost up to a picture's time each. `upright`: a picture whose main
+    face lies on its side or upside down is scored as turned until it stands. Raises ModelNotFound,
     ModelError, UntrainedModel (unless `allow_untrained`), MissingExtra without ONNX Runtime.
     """
     opened = ModelStore(models_dirs, provider=provider).load(model, allow_untrained=allow_untrained)
-    return Assessor(Predictor(opened, limits=limits, faces=faces), workers or available_cpus())
+    return Assessor(Predictor(opened, limits=limits, faces=faces, upright=upright), workers or available_cpus())

@@ -76,7 +76,9 @@ class Predictor:
     """One model with its face detector.
 
     `faces`: so many faces of a picture, the main one first, get the `quality` that the model's face branch sees in them.
-    A score is the main face's alone, to the last bit the same whatever `faces` is.
+    A score is the main face's alone, to the last bit the same whatever `faces` is. `upright`: a picture whose main face
+    lies is scored and measured as turned until that face stands; boxes, sizes and the reason `sideways` stay those of the
+    picture as it is displayed.
     """
 
     def __init__(
@@ -86,25 +88,31 @@ class Predictor:
         limits: Limits = DEFAULT_LIMITS,
         detector: Detector | None = None,
         faces: int = 1,
+        upright: bool = False,
     ) -> None:
         self.model = model
         self.spec = model.spec
         self.limits = limits
         self.detector = detector or load_detector(model.spec.detector)
         self._outputs = [node.name for node in model.session.get_outputs()]
+        self._upright = upright
         self._faces = faces if "face" in model.spec.branches else 1
 
     def prepare(self, source: ImageSource) -> Prepared:
         """Decode, find faces, cut views, measure. Raises an InputError that says what is wrong with the picture."""
         picture = open_picture(source, self.limits)
         faces = self.detector.detect(picture)
-        main = faces[0] if faces else None
-        views = {view.name: make_view(picture, main, view) for view in self.spec.views}
+        turn = (measures.turn_upright(faces[0]) or 0) if faces and self._upright else 0
+        seen = picture.turned(turn) if turn else picture
+        standing = tuple(face.turned(turn, picture.size) for face in faces)
+        main = standing[0] if standing else None
+        views = {view.name: make_view(seen, main, view) for view in self.spec.views}
         moving = [view for view in self.spec.views if not view_row(view).whole]
         others = tuple(
-            views | {view.name: make_view(picture, face, view) for view in moving} for face in faces[1 : self._faces]
+            views | {view.name: make_view(seen, face, view) for view in moving} for face in standing[1 : self._faces]
         )
-        measured = measures.measure(picture, main)
+        measured = measures.measure(seen, main)
+        measured = replace(measured, turn=turn) if turn else measured
         width, height = picture.size
         used = tuple(replace(face, used=index == 0) for index, face in enumerate(faces))
         return Prepared(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pqa.errors import ConfigurationError
-from pqa.pixels.fragments import GRID, POSITIONS, dense, fragments, lattice, mirrored, squashed, strided, windows
+from pqa.pixels.fragments import GRID, POSITIONS, cut, dense, fragments, lattice, mirrored, squashed, strided, windows
 
 
 def coordinates(height, width):
@@ -60,11 +60,11 @@ def test_crop_k_lies_in_its_cell_as_crop_k_of_the_window_lies_in_its_picture():
 
 def test_too_small_a_picture_is_mirrored_and_its_pixels_stay():
     rgb = coordinates(20, 30)
-    grown = mirrored(rgb, (56, 56))
-    assert grown.shape == (56, 56, 3)
+    (grown,) = cut(rgb, (56, 56), [(0, 0)])
     np.testing.assert_array_equal(grown[18:38, 13:43], rgb)
+    np.testing.assert_array_equal(grown, np.pad(rgb, ((18, 18), (13, 13), (0, 0)), mode="symmetric"))
     assert fragments(rgb, (56, 56), 9).shape == (9, 56, 56, 3)
-    assert mirrored(rgb, (20, 30)) is rgb
+    np.testing.assert_array_equal(mirrored(30, 20), np.arange(30))
 
 
 def test_squashing_never_enlarges():

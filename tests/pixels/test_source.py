@@ -120,7 +120,14 @@ def test_requests_do_not_depend_on_what_was_asked_before():
 def test_reduced_keeps_shape_and_never_enlarges(height, width, short_side):
     rgb = np.zeros((height, width, 3), np.uint8)
     got = open_picture(rgb).reduced(short_side)
-    assert min(got.shape[:2]) == min(short_side, height, width)
+    short, long = sorted(got.shape[:2])
+    if max(height, width) <= 3 * min(height, width):
+        assert short == min(short_side, height, width)
+    else:
+        # Rounding gives a side half a pixel, and leaves it at least one.
+        assert short <= min(short_side, height, width)
+        assert (max(short, 1.5) - 0.5) * (long - 0.5) <= 3 * short_side**2 or short == 1
+        assert long <= 16 * short_side + 0.5
     assert got.shape[0] <= height
     assert got.shape[1] <= width
 
@@ -382,3 +389,28 @@ def test_pages_of_a_tiff_are_seen():
     source = open_picture(buffer.getvalue())
     assert source.frames > 1
     assert source.size == (9, 7)
+
+
+@pytest.mark.parametrize("short_side", [64, 480, 720])
+@pytest.mark.parametrize("aspect", [1, 3, 3.01, 10, 100, 1000, 65_535])
+@pytest.mark.parametrize("pixels", [65_535, 2_000_000])
+def test_a_reduction_is_bounded_by_the_area_asked_for(short_side, aspect, pixels):
+    short = max(1, round((pixels / aspect) ** 0.5))
+    rgb = np.zeros((min(65_535, round(short * aspect)), short, 3), np.uint8)
+    for picture in (rgb, rgb.transpose(1, 0, 2)):
+        got = open_picture(np.ascontiguousarray(picture)).reduced(short_side)
+        assert got.shape[0] * got.shape[1] <= 3.1 * short_side**2
+        assert max(got.shape[:2]) <= 16 * short_side + 1
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turning_a_file_is_turning_what_it_shows(orientation, degrees):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(photograph(30, 50)).save(buffer, "PNG", exif=tags)
+    for source in (open_picture(buffer.getvalue()), open_picture(photograph(30, 50))):
+        turned = source.turned(degrees)
+        np.testing.assert_array_equal(turned.whole(), np.rot90(source.whole(), degrees // 90))
+        assert turned.size == turned.whole().shape[1::-1]

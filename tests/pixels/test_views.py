@@ -1,5 +1,7 @@
 """Views: crop rules, windows, and that nothing is ever enlarged."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,11 +99,11 @@ def test_a_small_picture_is_mirrored_not_enlarged():
 
 
 def test_the_global_window_follows_the_face():
-    rgb = np.zeros((64, 256, 3), np.uint8)
-    rgb[:, 192:] = 255
+    rgb = np.zeros((64, 192, 3), np.uint8)
+    rgb[:, 128:] = 255
     view = ViewSpec("global", "global", (64, 64), **IDENTITY)
     centred = make_view(open_picture(rgb), None, view)
-    followed = make_view(open_picture(rgb), face(200, 10, 240, 50), view)
+    followed = make_view(open_picture(rgb), face(140, 10, 180, 50), view)
     assert centred.mean() == 0
     assert followed.mean() > 0.85
 
@@ -196,3 +198,26 @@ def test_crops_of_a_face_come_from_its_own_crop():
     got = np.rint(make_view(open_picture(rgb), face(60, 60, 100, 120), view) * 255).transpose(0, 2, 3, 1)
     assert (got[0] == rgb[40:56, 40:56]).all()
     assert (got[3] == rgb[124:140, 104:120]).all()
+
+
+@pytest.mark.parametrize(("high", "wide"), [(100, 300), (300, 100)])
+def test_the_geometry_of_a_face_is_its_longer_edge_over_the_short_side(high, wide):
+    view = ViewSpec("face_geometry", "face_geometry", (3,))
+    got = make_view(open_picture(picture(high, wide)), face(10, 20, 40, 70), view)
+    np.testing.assert_allclose(got, [1.0, 0.5, 0.99], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1), (2, 30_000)])
+@pytest.mark.parametrize("kind", list(VIEWS))
+def test_views_of_thin_pictures_take_no_more_memory_than_of_square_ones(kind, size):
+    vector = {"statistics": 160, "face_statistics": 160, "face_geometry": 3}
+    tensor = (vector[kind],) if kind in vector else (224, 224)
+    view = ViewSpec(kind, kind, tensor, 1, short_side=224, crop=CropRule(1.3), enlarge=kind == "crops")
+    peaks = []
+    for shape in ((480, 480), size):
+        source = open_picture(np.zeros((*shape, 3), np.uint8))
+        tracemalloc.start()
+        make_view(source, None, view)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] <= 2 * peaks[0] + 2**20

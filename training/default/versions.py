@@ -148,4 +148,4 @@ def _filed(rgb: Pixels, rng: Rng) -> Pixels:
 def _jpeg(rgb: Pixels, quality: int) -> Pixels:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
-    return open_picture(buffer.getvalue()).reduced(min(rgb.shape[:2]))
+    return open_picture(buffer.getvalue()).whole()
