@@ -96,6 +96,11 @@ def test_calibration_by_hand() -> None:
     assert found.brier == pytest.approx((0.01 + 0.81 + 0.01) / 3)
 
 
+def test_undecided_pairs_are_right_half_the_time() -> None:
+    found = cal.calibration([0.5, 0.5, 0.5], [1, 2, 3], cal.pairs(["s"] * 3))
+    assert (found.observed[0], found.ece) == (0.5, 0)
+
+
 def test_nothing_to_judge_is_an_error() -> None:
     chosen = cal.pairs(["s"] * 2)
     with pytest.raises(DataError, match="different labels"):

@@ -90,6 +90,17 @@ def test_edge_blur_of_flatness_is_unknown():
     assert flat.roll is None
 
 
+@pytest.mark.parametrize("eye", [0, 1])
+def test_the_sharper_eye_counts(portrait, eye):
+    x, y = (round(edge) for edge in FACE.landmarks[eye])
+    reach = round(0.2 * FACE.side)
+    one_soft = portrait.copy()
+    part = np.s_[y - reach : y + reach, x - reach : x + reach]
+    one_soft[part] = cv2.GaussianBlur(portrait, (0, 0), 0.05 * FACE.side)[part]
+    whole, soft = of(portrait).eye_blur, of(cv2.GaussianBlur(portrait, (0, 0), 0.05 * FACE.side)).eye_blur
+    assert of(one_soft).eye_blur < (whole + soft) / 2
+
+
 def test_noise_is_the_deviation_of_white_noise():
     rgb = np.random.default_rng(0).normal(128, 5, (256, 256, 1)).clip(0, 255).astype(np.uint8).repeat(3, axis=2)
     assert of(rgb, None).noise == pytest.approx(5.0, rel=0.15)
