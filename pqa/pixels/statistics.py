@@ -225,7 +225,9 @@ def blockiness(layer: Layer) -> list[float]:
 _BANDS = (0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)  # cycles per pixel; the first edge is open below
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(
+    maxsize=4
+)  # of each shape some 4 MiB; those of one camera, upright and on its side, and of their faces
 def _radial(high: int, wide: int) -> tuple[Plane, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Hann window, band of every coefficient, and its sector: 0 horizontal, 1 vertical, 2 the rest and low bands."""
     window = np.outer(np.hanning(high + 2)[1:-1], np.hanning(wide + 2)[1:-1]).astype(np.float32)

@@ -1,5 +1,6 @@
 """Natural-scene statistics: definition, invariances, and direction under faults."""
 
+import tracemalloc
 from importlib.resources import files
 
 import cv2
@@ -169,3 +170,15 @@ def test_turning_by_a_right_angle_swaps_directions_only(portrait):
         # The half plane that a real transform keeps counts the two axes' own coefficients unequally.
         tolerance = 0.05 if name.startswith("spectrum") else 2e-3
         assert other == pytest.approx(upright[swapped], abs=tolerance), name
+
+
+def test_pictures_of_ever_new_shapes_leave_little_memory_behind():
+    def left_behind(shapes: int) -> int:
+        tracemalloc.start()
+        for number in range(shapes):
+            statistics.statistics(np.full((200, 200 + number, 3), 100, np.uint8))
+        left = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return left
+
+    assert left_behind(30) < 8 * 2**20
