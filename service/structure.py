@@ -26,8 +26,8 @@ WIDE_BYTES = 8 * 1024 * 1024
 def parse(body: bytes | bytearray, entries: int, what: str) -> Any:
     """The value of a JSON text of at most so many entries: pictures, or lines of `scenes`.
 
-    No object may name a member twice. It takes at most twice the memory of the body, and 24 MiB. Raises ValueError for what is no
-    JSON, and the problem `too-large`, before anything is parsed, for more structure than the entries need.
+    No object may name a member twice. It takes at most twice the memory of the body, and 24 MiB. Raises ValueError for what is
+    no JSON, and the problem `too-large`, before anything is parsed, for more structure than the entries need.
     """
     members = _measure(body, entries, what)
     value = from_json(body, allow_inf_nan=False)

@@ -74,10 +74,10 @@ def test_browsers_curl_and_urllib3(name: str) -> None:
         ('name="images"; filename="a\\"; name=\\"scene.jpg"', 'a"; name="scene.jpg'),
         # Older urllib3, and what follows RFC 8187.
         ("name=\"images\"; filename*=utf-8''a%20%22b%22%20%C3%A4.jpg", 'a "b" ä.jpg'),
-        ("name=\"images\"; filename=\"a.jpg\"; filename*=UTF-8'en'%C3%A4.jpg", "ä.jpg"),
+        ('name="images"; filename="a.jpg"; filename*=UTF-8\'en\'%C3%A4.jpg', "ä.jpg"),
         ("name=\"images\"; filename*=iso-8859-1''%E4.jpg", "ä.jpg"),
-        ("name=\"images\"; filename=\"a.jpg\"; filename*=klingon''b.jpg", "a.jpg"),
-        ("name=\"images\"; filename=\"a.jpg\"; filename*=nothing", "a.jpg"),
+        ('name="images"; filename="a.jpg"; filename*=klingon\'\'b.jpg', "a.jpg"),
+        ('name="images"; filename="a.jpg"; filename*=nothing', "a.jpg"),
         # Without quotes, in any case, in any order.
         ("name=images; filename=a.jpg", "a.jpg"),
         ('FileName="a.jpg" ; NAME="images"', "a.jpg"),
