@@ -21,6 +21,7 @@ __all__ = ["Failure", "Intake", "check_queue", "rows"]
 
 ID_LENGTH = 1024
 _BLANKS = b" \t\n\r\v\f"
+_PIECE = 1 << 20
 
 SHARES = 3
 """Requests with many pictures that find room beside each other; also the least room, in pictures a decode thread."""
@@ -163,8 +164,13 @@ class Intake:
 
 def _decode(text: str) -> bytes:
     try:
-        # Not split at its blanks: a list of small pieces is many times as large as they are.
-        return binascii.a2b_base64(text.encode("ascii").translate(None, _BLANKS), strict_mode=True)
+        try:
+            return binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error:
+            clean = bytearray()
+            for start in range(0, len(text), _PIECE):
+                clean += text[start : start + _PIECE].encode("ascii").translate(None, _BLANKS)
+            return binascii.a2b_base64(clean, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise UnreadableImage(f"expected standard base64 with padding, without a data: prefix: {error}") from error
 

@@ -16,11 +16,14 @@ QUOTES = 32
 VALUES = 8
 """Objects, lists and commas for each entry: 4 of a picture, one of its line in `scenes`."""
 
-SPARE = 64
-"""Of both, for what is no entry."""
+OUTSIDE = 256
+"""Bytes outside of texts for each entry: structure, and what makes it pretty."""
 
-WIDE_BYTES = 8 * 1024 * 1024
-"""Text beyond ASCII may take four bytes a character. This much of it is taken in any body, more only in a larger one."""
+SPARE = 64
+"""Of the first two, for what is no entry."""
+
+FREE_BYTES = 8 * 1024 * 1024
+"""Text beyond ASCII may take four bytes a character, and escapes take time: of larger bodies they may be a part only."""
 
 
 def parse(body: bytes | bytearray, entries: int, what: str) -> Any:
@@ -42,12 +45,16 @@ def _measure(body: bytes | bytearray, entries: int, what: str) -> int:
     pieces = body.split(b'"', limit)
     if len(pieces) > limit:
         raise _too_much(what, f"{limit} quotation marks", entries)
-    most = VALUES * entries + SPARE
-    values = members = wide = 0
+    most, room = VALUES * entries + SPARE, OUTSIDE * (entries + SPARE)
+    values = members = outside = wide = escapes = 0
     inside, size, beyond = False, 0, False
     for piece in pieces:
         if inside:
             size += len(piece)
+            escapes += piece.count(b"\\")
+            # Text that is all escaped, as \u4eba, is a sixth of backslashes.
+            if 6 * escapes > len(body) + FREE_BYTES:
+                raise _too_much(what, f"{(len(body) + FREE_BYTES) // 6} backslashes", entries)
             beyond = beyond or not piece.isascii() or b"\\u" in piece
             if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
                 # The quotation mark that follows is a part of the text.
@@ -55,14 +62,17 @@ def _measure(body: bytes | bytearray, entries: int, what: str) -> int:
             wide += size * beyond
         else:
             size, beyond = 0, False
+            outside += len(piece)
+            if outside > room:
+                raise _too_much(what, f"{room} bytes beside its texts", entries)
             for mark in (b",", b"{", b"["):
                 values += piece.count(mark)
                 if values > most:
                     raise _too_much(what, f"{most} objects, lists and commas", entries)
             members += piece.count(b":")
         inside = not inside
-    if 3 * wide > len(body) + WIDE_BYTES:
-        raise _too_much(what, f"{(len(body) + WIDE_BYTES) // 3} bytes of text beyond ASCII", entries)
+    if 3 * wide > len(body) + FREE_BYTES:
+        raise _too_much(what, f"{(len(body) + FREE_BYTES) // 3} bytes of text beyond ASCII", entries)
     return members
 
 

@@ -25,6 +25,8 @@ TOO_MUCH = {
     "scenes": b'{"images":[],"scenes":{' + b",".join(b'"%d":"s"' % number for number in range(100_000)) + b"}}",
     "depth": b"[" * MIB,
     "quotation marks": b'{"images":[{"id":"' + b'\\"' * MIB + b'"}]}',
+    "blanks": b'{"images":[' + b" " * MIB + b"]}",
+    "backslashes": b'{"images":[{"data":"' + rb"\/" * 8 * MIB + b'"}]}',
     "wide text": b'{"images":[{"data":"' + b"a" * 16 * MIB + "😀".encode() + b'"}]}',
     "wide text, escaped": b'{"images":[{"data":"' + b"a" * 16 * MIB + rb"\ud83d\ude00" + b'"}]}',
 }
