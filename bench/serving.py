@@ -73,11 +73,15 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(*options: str, **settings: str) -> Iterator[Served]:
-    """`pqa serve` on a free port with these settings (`PQA_...`), ready; ended afterwards."""
+def served(*options: str, files: int = 0, log: Path = Path(os.devnull), **settings: str) -> Iterator[Served]:
+    """`pqa serve` on a free port with these settings (`PQA_...`), ready; ended afterwards.
+
+    `files`: its limit on open files, if not this process's; `log`: where its log goes but for the first line.
+    """
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PQA_")}
+    limit = ["prlimit", f"--nofile={files}"] if files else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "pqa", "serve", "--port", "0", "--log-level", "info", *options],
+        [*limit, sys.executable, "-m", "pqa", "serve", "--port", "0", "--log-level", "info", *options],
         env={**clean, "OMP_NUM_THREADS": "1", "PQA_DRAIN_NOTICE_S": "0", **settings},
         stderr=subprocess.PIPE,
         text=True,
@@ -85,7 +89,8 @@ def served(*options: str, **settings: str) -> Iterator[Served]:
     assert process.stderr is not None
     try:
         line = json.loads(process.stderr.readline())
-        drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)
+        with log.open("wb") as kept:
+            drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=kept)
         server = Served(line["port"], process.pid)
         deadline = time.monotonic() + START_S
         while not server.ready():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +13,7 @@ from fastapi import Request
 
 from service.problems import Problem
 
-__all__ = ["Clients", "Keys", "client"]
+__all__ = ["Clients", "Keys", "client", "origin"]
 
 _SCHEME = "bearer "
 
@@ -67,7 +68,20 @@ def client(request: Request) -> str:
     """Who sent this request: the owner of its key, or else its address. Raises a Problem for a missing or wrong key."""
     keys: Keys = request.app.state.service.keys
     owner = keys.check(request.headers.get("authorization", ""))
-    return owner or (request.client.host if request.client else "")
+    return owner or origin(request.client.host if request.client else "")
+
+
+def origin(host: str) -> str:
+    """Who has an address: of IPv6, a whole network of 64 bits is one's own. A path or an empty name is returned as it is."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def _digest(key: str) -> bytes:

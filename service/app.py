@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 import pqa
 from service import health, openapi, pages, problems, rank
 from service.cors import Cors
 from service.limits import BodyLimit
 from service.middleware import Envelope
+from service.query import known_query
 from service.settings import Settings
 from service.state import Service
 
@@ -63,6 +64,9 @@ def create_app(
         # The framework's interactive pages load their scripts from elsewhere; `service.pages` has one that does not.
         docs_url=None,
         redoc_url=None,
+        # The address of a redirect would be the client's Host header.
+        redirect_slashes=False,
+        dependencies=[Depends(known_query)],
     )
     app.state.service = service
     app.include_router(rank.router)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -13,7 +12,7 @@ from pqa.errors import ImageTimeout, InputError, ModelError, UnreadableImage
 from pqa.runtime.assess import Outcome, named
 from pqa.runtime.predictor import Prediction, Predictor
 from pqa.types import Image, Unscored
-from service.limits import too_large
+from service.limits import Upload, too_large
 from service.pipeline import Pipeline
 from service.problems import Problem
 from service.settings import Settings
@@ -21,6 +20,8 @@ from service.settings import Settings
 __all__ = ["Failure", "Intake", "check_queue", "rows"]
 
 ID_LENGTH = 1024
+_BLANKS = b" \t\n\r\v\f"
+_PIECE = 1 << 20
 
 SHARES = 3
 """Requests with many pictures that find room beside each other; also the least room, in pictures a decode thread."""
@@ -49,12 +50,12 @@ def check_queue(pipeline: Pipeline, settings: Settings) -> None:
 
 
 class Intake:
-    """Bounded by `share` bytes and by the settings' window; used from the event loop only."""
+    """Bounded by the largest single file, and by the settings' window; used from the event loop only."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, share: int) -> None:
+    def __init__(self, pipeline: Pipeline, settings: Settings, upload: Upload) -> None:
         self._pipeline = pipeline
         self._settings = settings
-        self._share = share
+        self._upload = upload
         self._held = 0
         self._in_work = 0
         self._sent = False
@@ -64,10 +65,15 @@ class Intake:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    async def room(self, arriving: int) -> None:
-        """Wait until `arriving` more bytes fit beside the pictures that are in work."""
-        while self._held and self._held + arriving > self._share:
+    async def take(self, arrived: int, partial: int) -> None:
+        """Hold the bytes that arrived, `partial` ones of their picture being held already.
+
+        Waits for pictures of this request that are in work as long as there is no room beside them.
+        """
+        most = self._settings.max_file_bytes
+        while self._held and (self._held + partial + arrived > most or not self._upload.fits(arrived)):
             await self._wait()
+        self._upload.grow(arrived)
 
     async def _wait(self) -> None:
         self._moved.clear()
@@ -102,6 +108,7 @@ class Intake:
             future.cancel()
             self._in_work -= 1
             self._held -= size
+            self._upload.add(-size)
             self._moved.set()
 
         task.add_done_callback(finished)
@@ -157,7 +164,13 @@ class Intake:
 
 def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        try:
+            return binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error:
+            clean = bytearray()
+            for start in range(0, len(text), _PIECE):
+                clean += text[start : start + _PIECE].encode("ascii").translate(None, _BLANKS)
+            return binascii.a2b_base64(clean, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise UnreadableImage(f"expected standard base64 with padding, without a data: prefix: {error}") from error
 

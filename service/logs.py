@@ -6,9 +6,10 @@ import contextvars
 import datetime
 import json
 import logging
+import time
 from typing import Any
 
-__all__ = ["JsonFormatter", "configure", "request_id"]
+__all__ = ["JsonFormatter", "Seldom", "configure", "request_id"]
 
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
 """Id of the request that is being answered, if any."""
@@ -30,6 +31,22 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+class Seldom:
+    """A warning that strangers can cause: the first at once, then one line a second, with the number since the last."""
+
+    def __init__(self, logger: logging.Logger, message: str) -> None:
+        self._logger = logger
+        self._message = message
+        self._count = 0
+        self._due = 0.0
+
+    def note(self) -> None:
+        self._count += 1
+        if (now := time.monotonic()) >= self._due:
+            self._logger.warning(self._message, extra={"fields": {"count": self._count}})
+            self._count, self._due = 0, now + 1.0
 
 
 def configure(level: str) -> None:

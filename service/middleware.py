@@ -15,7 +15,7 @@ from service.logs import request_id
 from service.metrics import Metrics
 from service.problems import Problem, render
 
-__all__ = ["Envelope"]
+__all__ = ["Envelope", "new_id", "stamp"]
 
 log = logging.getLogger("pqa.access")
 
@@ -31,8 +31,23 @@ _SECURITY = {
 _SCORING = ("/rank", "/score")
 
 
+def new_id() -> str:
+    """An id for a request that brings none."""
+    return uuid.uuid4().hex
+
+
+def stamp(headers: MutableHeaders, id: str) -> None:
+    """The headers of every answer."""
+    headers["X-Request-ID"] = id
+    for name, value in _SECURITY.items():
+        headers.setdefault(name, value)
+
+
 class Envelope:
-    """Outermost ASGI middleware. A valid `X-Request-ID` is echoed; any other is replaced by a new one."""
+    """Outermost ASGI middleware. A valid `X-Request-ID` is echoed; any other is replaced by a new one.
+
+    HEAD is answered like GET; the server leaves the body out.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -42,6 +57,10 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":
+            # Not in the server's own copy, by which it knows that no body is to be sent.
+            scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, receive, send)
         token = request_id.set(exchange.id)
         try:
@@ -58,10 +77,10 @@ class Envelope:
                 problem = Problem("internal-error", "an unexpected error; the log has it under this request id")
                 await render(problem, exchange.id)(scope, exchange.receive, exchange.send)
         finally:
-            self._record(scope, exchange)
+            self._record(scope, method, exchange)
             request_id.reset(token)
 
-    def _record(self, scope: Scope, exchange: _Exchange) -> None:
+    def _record(self, scope: Scope, method: str, exchange: _Exchange) -> None:
         route = getattr(scope.get("route"), "path", "none")
         seconds = time.perf_counter() - exchange.began
         if route in _SCORING:
@@ -72,7 +91,7 @@ class Envelope:
             self.metrics.responses.labels(route, f"{exchange.status // 100}xx").inc()
         fields = {
             # Neither the path nor the query as they came: they belong to the client.
-            "method": scope["method"] if route != "none" else "other",
+            "method": method if route != "none" else "other",
             "route": route,
             "status": exchange.status,
             "seconds": round(seconds, 6),
@@ -89,7 +108,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        self.id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        self.id = given if _ID.fullmatch(given) else new_id()
         self.began = time.perf_counter()
         self.received = 0
         self.status = 0
@@ -114,9 +133,7 @@ class _Exchange:
             self.started = True
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self.id
-            for name, value in _SECURITY.items():
-                headers.setdefault(name, value)
+            stamp(headers, self.id)
             if self._body_left:
                 headers["Connection"] = "close"
         elif self._body_left and not message.get("more_body", False):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from service import names
 from service.limits import too_large
 from service.problems import Problem
 
@@ -19,6 +20,8 @@ __all__ = ["Part", "PartReader"]
 
 TEXT_BYTES = 1024 * 1024
 TEXT_PARTS = 16
+HEADER_BYTES = 32 * 1024
+"""One line of a part's header: twice the longest name that is taken, percent-encoded."""
 
 
 @dataclass(slots=True)
@@ -28,13 +31,6 @@ class Part:
     name: str = ""
     filename: str | None = None
     data: bytearray = field(default_factory=bytearray)
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 class PartReader:
@@ -51,6 +47,7 @@ class PartReader:
         self._done: list[Part] = []
         self._part = Part()
         self._header = (bytearray(), bytearray())
+        self._type_first = False
         self._finished = False
         try:
             self._parser = MultipartParser(
@@ -65,6 +62,7 @@ class PartReader:
                     "on_part_end": lambda: self._done.append(self._part),
                     "on_end": self._end,
                 },
+                max_header_size=HEADER_BYTES,
             )
         except FormParserError as error:
             raise Problem("malformed", f"multipart boundary: {error}") from error
@@ -98,6 +96,7 @@ class PartReader:
 
     def _begin(self) -> None:
         self._part = Part()
+        self._type_first = False
 
     def _end(self) -> None:
         self._finished = True
@@ -106,11 +105,13 @@ class PartReader:
         name, value = bytes(self._header[0]).lower(), bytes(self._header[1])
         self._header[0].clear()
         self._header[1].clear()
-        if name == b"content-disposition":
-            _, options = parse_options_header(value)
-            self._part.name = _text(options.get(b"name", b""))
-            if b"filename" in options:
-                self._part.filename = _text(options[b"filename"])
+        if name == b"content-type":
+            self._type_first = not self._part.name
+        elif name == b"content-disposition":
+            given = names.parameters(value)
+            self._part.name = names.plain(given, "name") or ""
+            # Of those who send both headers, only aiohttp sends the type before them, and it encodes the whole file name.
+            self._part.filename = names.plain(given, "filename", all_escaped=self._type_first)
 
     def _headers_end(self) -> None:
         if not self._part.name:

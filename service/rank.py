@@ -93,6 +93,11 @@ async def _respond(request: Request, document: Document, scene_mode: SceneMode) 
 async def _answer(request: Request, service: Service, document: Document, scene_mode: SceneMode) -> Response:
     asking = access.client(request)
     service.admit()
+    if (coding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        raise Problem(
+            "unsupported-media-type",
+            f"expected a body as it is, without Content-Encoding, got {coding[:64]!r}; pictures are compressed already",
+        )
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     take = {"multipart/form-data": _take_multipart, "application/json": _take_json}.get(kind)
     if take is None:
@@ -100,8 +105,8 @@ async def _answer(request: Request, service: Service, document: Document, scene_
             "unsupported-media-type",
             f"expected multipart/form-data (files in the field 'images') or application/json, got {kind[:64] or 'none'!r}",
         )
-    with service.clients.place(asking), service.uploads.reserve(_share(request, service, kind)) as share:
-        intake = Intake(service.pipeline, service.settings, share)
+    with service.clients.place(asking), service.uploads.upload(asking, request.state.arrival) as upload:
+        intake = Intake(service.pipeline, service.settings, upload)
         try:
             predictor, options = await take(request, service, intake)
             mode = cast(SceneMode, options.scene_mode or scene_mode)
@@ -122,18 +127,6 @@ async def _answer(request: Request, service: Service, document: Document, scene_
     return Response(body, media_type="application/json")
 
 
-def _share(request: Request, service: Service, kind: str) -> int:
-    """Bytes that this request may hold: a JSON body and its decoded pictures, or the largest single picture."""
-    settings = service.settings
-    length = request.headers.get("content-length", "")
-    announced = int(length) if length.isdecimal() else settings.max_request_bytes
-    if kind == "application/json":
-        if length and announced > settings.max_json_bytes:
-            raise _json_too_large(settings.max_json_bytes)
-        return 2 * min(announced, settings.max_json_bytes)
-    return min(announced, settings.max_file_bytes)
-
-
 def _json_too_large(limit: int) -> Problem:
     return too_large("a JSON request (multipart takes more)", limit)
 
@@ -151,13 +144,13 @@ async def _take_multipart(request: Request, service: Service, intake: Intake) ->
 
     async def chunks() -> AsyncIterator[bytes]:
         async for chunk in request.stream():
-            await intake.room(reader.partial + len(chunk))
+            await intake.take(len(chunk), reader.partial)
             yield chunk
 
     async for part in reader.parts(chunks()):
         if part.name == "images":
             if predictor is None:
-                predictor = _choose(service, form_options(fields))
+                predictor = _choose(service, form_options(fields, settings.most_pictures))
             # Not kept here beside the copy that is decoded.
             data, part.data = part.data, bytearray()
             await intake.add(part.filename, data, predictor)
@@ -165,8 +158,8 @@ async def _take_multipart(request: Request, service: Service, intake: Intake) ->
             raise Problem("invalid-request", f"the field {part.name[:64]!r} came twice; send it once")
         else:
             fields[part.name] = part.data.decode("utf-8", errors="replace")
-            form_options({part.name: fields[part.name]})
-    options = form_options(fields)
+            form_options({part.name: fields[part.name]}, settings.most_pictures)
+    options = form_options(fields, settings.most_pictures)
     chosen = service.models.get(options.model)
     if predictor is not None and chosen is not predictor:
         raise Problem("invalid-request", "the field 'model' must come before the first picture")
@@ -175,18 +168,20 @@ async def _take_multipart(request: Request, service: Service, intake: Intake) ->
 
 async def _take_json(request: Request, service: Service, intake: Intake) -> tuple[Predictor, Options]:
     settings = service.settings
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > settings.max_json_bytes:
+        raise _json_too_large(settings.max_json_bytes)
     body = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > settings.max_json_bytes:
+        if len(body) + len(chunk) > settings.max_json_bytes:
             raise _json_too_large(settings.max_json_bytes)
-    asked = await asyncio.to_thread(json_request, bytes(body))
+        # Once as it came, once as the texts within it.
+        await intake.take(2 * len(chunk), 0)
+        body += chunk
+    asked = await asyncio.to_thread(json_request, body, settings.most_pictures)
     del body
     if sum(entry.data is not None for entry in asked.images) > settings.max_images:
         raise too_large("pictures in one request", settings.max_images, "pictures")
-    # More than are remembered cannot all be known.
-    if len(asked.images) > (most := max(settings.max_images, settings.cache_pictures)):
-        raise too_large("pictures in one ranking", most, "pictures")
     predictor = _choose(service, asked)
     sha256 = predictor.model.info.sha256
     named = {entry.sha256.lower() for entry in asked.images if entry.sha256 is not None}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import threading
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import h11
 import uvicorn
@@ -15,16 +16,28 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service import problems
+from service.connections import ACCEPTED, Connections
+from service.logs import Seldom
+from service.metrics import Metrics
+from service.middleware import new_id, stamp
 from service.settings import Settings
 from service.state import Service
 
 __all__ = ["Protocol", "Server", "listen"]
 
+WAITING = 2048
+"""Connections that the system keeps until they are accepted."""
+
+log = logging.getLogger("pqa.service")
+
 
 class Config(uvicorn.Config):
-    """uvicorn's, with the time that the head of a request may take."""
+    """uvicorn's, with what `Protocol` needs: the time that the head of a request may take, and who is connected."""
 
     head_s: float
+    table: Connections
+    metrics: Metrics
+    full: Seldom
 
 
 class Protocol(H11Protocol):
@@ -33,18 +46,34 @@ class Protocol(H11Protocol):
     uvicorn itself would wait for a head for ever, and so hold the connections of clients that send none.
     """
 
+    host = ""
+    config: Config
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        self._watch_head()
+        self.host = self.client[0] if self.client else ""
+        if self.config.table.enter(self):
+            self._watch_head()
+            return
+        self.config.full.note()
+        self._refuse(
+            problems.Problem("busy", "too many connections at once; close some, or come back", reason="connections")
+        )
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self._watch_head()
 
+    def on_response_complete(self) -> None:
+        # Before the next request is begun, if it has come already.
+        self.config.table.silent(self)
+        super().on_response_complete()
+        self._watch_head()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.config.table.leave(self)
         self._stop_timer()
 
     def send_400_response(self, msg: str) -> None:
@@ -52,9 +81,10 @@ class Protocol(H11Protocol):
 
     def _watch_head(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
+            self.config.table.busy(self)
             self._stop_timer()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(cast(Config, self.config).head_s, self._no_head)
+            self._head_timer = self.loop.call_later(self.config.head_s, self._no_head)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -67,24 +97,25 @@ class Protocol(H11Protocol):
             self._refuse(problems.Problem("slow-client", "the head of the request did not come to an end"))
 
     def _refuse(self, problem: problems.Problem) -> None:
+        self.config.table.leave(self)
         # In the middle of an answer, or before the first byte of a request, there is nothing to answer.
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE) or (
             problem.status == 408 and not self.conn.trailing_data[0]
         ):
             self.transport.close()
             return
-        body = bytes(problems.render(problem, None).body)
-        headers = [
-            ("Content-Type", problems.MEDIA_TYPE),
-            ("Content-Length", str(len(body))),
-            ("Connection", "close"),
-        ]
+        id = new_id()
+        response = problems.render(problem, id)
+        stamp(response.headers, id)
+        response.headers["Connection"] = "close"
         for event in (
-            h11.Response(status_code=problem.status, headers=headers),
-            h11.Data(data=body),
+            h11.Response(status_code=problem.status, headers=response.raw_headers),
+            h11.Data(data=bytes(response.body)),
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
+        self.config.metrics.rejections.labels(problem.reason).inc()
+        self.config.metrics.responses.labels("none", f"{problem.status // 100}xx").inc()
         self.transport.close()
 
 
@@ -102,7 +133,7 @@ def listen(host: str, port: int, reader_s: float = 30.0) -> socket.socket:
             # asyncio would hold an answer that nobody reads for ever, also after closing its connection.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * reader_s))
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(WAITING)
     except OSError:
         listener.close()
         raise
@@ -126,11 +157,16 @@ class Server(uvicorn.Server):
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=int(settings.drain_s),
+            backlog=ACCEPTED,
         )
+        self._service: Service = app.state.service
         config.head_s = settings.receive_timeout_s
+        config.table = Connections.of(settings)
+        config.metrics = self._service.metrics
+        config.full = Seldom(log, "connections are refused, all that may be are taken")
         super().__init__(config)
         self._notice_s = settings.drain_notice_s
-        self._service: Service = app.state.service
+        self._no_room = Seldom(log, "connections wait, the system has no room for more")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reloads: set[asyncio.Task[None]] = set()
 
@@ -138,7 +174,18 @@ class Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
             self._loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
+        self._loop.set_exception_handler(self._trouble)
         await super().startup(sockets)
+        for listener in sockets or ():
+            # asyncio accepts as many at once as it lets wait, which are few, so that none is over the limit on files.
+            listener.listen(WAITING)
+
+    def _trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """asyncio would log each connection that the system has no room for."""
+        if isinstance(context.get("exception"), OSError) and "accept" in context.get("message", ""):
+            self._no_room.note()
+        else:
+            loop.default_exception_handler(context)
 
     def reload(self) -> None:
         """Load the models anew, as SIGHUP does. From any thread, once the server has started."""

@@ -8,6 +8,7 @@ alone are the client's `PQA_CLIENT_KEY` and the names that Kubernetes injects fo
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import re
 import tomllib
@@ -72,7 +73,13 @@ class Settings:
     request_window: int = _row(8, "pictures of one request in work at once, of slow ones fewer: a third of what is done in "
                                "PQA_QUEUE_S; its upload waits for the rest", 1)  # fmt: skip
     upload_memory_mib: float = _row(256.0, "memory for bytes received and not yet scored, over all requests; above it "
-                                    "new requests get 429", 1)  # fmt: skip
+                                    "the slowest upload is refused, or the last one", 1)  # fmt: skip
+    connections: int = _row(1024, "connections of a process at once, silent ones included, and no more than its limit on open "
+                            "files leaves room for; when all are taken, the longest silent one is closed for a new one, or the "
+                            "new one gets 429", 1)  # fmt: skip
+    client_share: float = _row(0.5, "part of PQA_CONNECTIONS that one address may have, and of PQA_UPLOAD_MEMORY_MIB that one "
+                               "key, or else one address, may hold; 1 behind a proxy that PQA_TRUSTED_PROXIES does not name",
+                               0.001)  # fmt: skip
     max_images: int = _row(256, "pictures sent in one request; named by hash, as many as PQA_CACHE_PICTURES", 1)
     max_file_mib: float = _row(30.0, "size of one picture's file", 0.001)
     max_request_mib: float = _row(1024.0, "size of one request", 0.001)
@@ -99,7 +106,11 @@ class Settings:
     client_requests: int = _row(
         64, "requests for scores that one key, or else one address, may have in work at once", 1
     )
-    trusted_proxies: tuple[str, ...] = _row((), "addresses of proxies, by commas, whose X-Forwarded-For is believed")
+    trusted_proxies: tuple[str, ...] = _row(
+        (),
+        "addresses or networks of proxies, by commas, whose X-Forwarded-For is "
+        "believed and whose connections are bounded by PQA_CONNECTIONS alone",
+    )
     cors_origins: tuple[str, ...] = _row(
         (), "origins of web pages, by commas, that may read answers: https://example.org"
     )
@@ -114,6 +125,8 @@ class Settings:
                 raise ConfigurationError(f"{_variable(field.name)} must be at least {low} and finite, got {value}")
         if self.http_port > 65535:
             raise ConfigurationError(f"PQA_HTTP_PORT must be at most 65535, got {self.http_port}")
+        if self.client_share > 1:
+            raise ConfigurationError(f"PQA_CLIENT_SHARE must be at most 1, got {self.client_share}")
         if self.provider not in PROVIDERS:
             raise unknown_key(self.provider, PROVIDERS, "value of PQA_PROVIDER")
         if self.log_level not in LOG_LEVELS:
@@ -125,6 +138,13 @@ class Settings:
             raise ConfigurationError("PQA_MODELS must name at least one model, got none")
         if short := sum(len(key) < KEY_LENGTH for key in self.api_keys):
             raise ConfigurationError(f"PQA_API_KEYS: {short} keys are shorter than {KEY_LENGTH} characters")
+        for address in self.trusted_proxies:
+            try:
+                ipaddress.ip_network("0.0.0.0" if address == "*" else address, strict=False)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"PQA_TRUSTED_PROXIES: expected addresses, networks as 10.0.0.0/8, or *, got {address!r}"
+                ) from error
         for origin in self.cors_origins:
             if not re.fullmatch(r"https?://[^/]+", origin):
                 raise ConfigurationError(
@@ -157,6 +177,15 @@ class Settings:
     @property
     def max_request_bytes(self) -> int:
         return int(self.max_request_mib * MIB)
+
+    @property
+    def upload_bytes(self) -> int:
+        return int(self.upload_memory_mib * MIB)
+
+    @property
+    def most_pictures(self) -> int:
+        """Pictures of one ranking: more than are remembered cannot all be known."""
+        return max(self.max_images, self.cache_pictures)
 
     @property
     def max_json_bytes(self) -> int:

@@ -18,7 +18,7 @@ from service.metrics import Metrics
 from service.models import LoadedModels
 from service.pipeline import Pipeline, WatchedDetector
 from service.problems import Problem
-from service.settings import MIB, Settings
+from service.settings import Settings
 from service.tracing import exporting
 
 __all__ = ["Service", "of"]
@@ -35,7 +35,7 @@ class Service:
         self.metrics = Metrics()
         self.keys = Keys(settings.api_keys)
         self.clients = Clients(settings.client_requests)
-        self.uploads = UploadMemory(int(settings.upload_memory_mib * MIB))
+        self.uploads = UploadMemory(settings.upload_bytes, int(settings.client_share * settings.upload_bytes))
         self.traces = exporting(settings.trace_endpoint)
         self.pipeline = Pipeline(
             decoders=settings.decoders,

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pqa.errors import ModelError
+from service.limits import Arrival
 from service.settings import Settings
 from tests.serving import Live, hold, problem, serving, wait_for
 
@@ -171,7 +172,10 @@ def test_a_full_queue_turns_requests_away_at_the_door(
 
 def test_upload_memory_turns_requests_away_too(tiny_model: Path, astronaut: bytes) -> None:
     with serving(Settings(models=(str(tiny_model),), upload_memory_mib=1)) as live:
-        with live.state.uploads.reserve(live.state.uploads.total - 1000):
+        complete = Arrival(pause_s=1, speed=1)
+        complete.complete = True
+        with live.state.uploads.upload("another", complete) as upload:
+            upload.grow(live.state.uploads.total - 1000)
             problem(live.http.post("/score", files=[("images", ("a", astronaut))]), 429, "busy")
         assert live.http.post("/score", files=[("images", ("a", astronaut))]).status_code == 200
         assert live.state.uploads.used == 0

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from service import limits, problems
-from service.limits import BodyLimit, UploadMemory
+from service.limits import BodyLimit
 from service.logs import JsonFormatter, request_id
 from service.metrics import Metrics
 from service.middleware import Envelope
@@ -177,18 +177,6 @@ def test_a_client_that_dribbles_is_refused_and_a_service_that_takes_its_time_is_
 
     assert asyncio.run(body(1000, client_s=10, service_s=100_000)) == 100
     assert asyncio.run(body(1, client_s=7_000, service_s=0)) == 5
-
-
-def test_upload_memory_is_given_back_and_never_exceeded() -> None:
-    memory = UploadMemory(100)
-    with memory.reserve(60), memory.reserve(40):
-        with pytest.raises(Problem) as caught, memory.reserve(1):
-            pass
-        assert caught.value.code == "busy"
-    assert memory.used == 0
-    with memory.reserve(10**9) as share:
-        assert share == 100
-    assert memory.used == 0
 
 
 def test_busy_and_unavailable_say_when_to_come_back() -> None:

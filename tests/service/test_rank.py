@@ -303,7 +303,10 @@ def test_wrong_fields_are_named(live: Live, pictures: dict[str, bytes], fields: 
         ('{"images": [{"date": "x"}]}', "invalid-request", "did you mean 'data'"),
         ('{"images": [{"data": ""}], "atribute": "overall"}', "invalid-request", "did you mean 'attribute'"),
         ('{"images": [{"data": ""}], "attribute": "overal"}', "invalid-request", "did you mean 'overall'"),
-        ("[" * 100_000, "malformed", "no JSON"),
+        ("[" * 10_000, "malformed", "no JSON"),
+        ('{"images": [NaN]}', "malformed", "no JSON"),
+        ('{"images": [' + "9" * 5000 + "]}", "malformed", "no JSON"),
+        ('{"images": [], "images": [{"data": ""}]}', "malformed", "twice"),
     ],
 )
 def test_wrong_json_is_explained(live: Live, body: str, code: str, text: str) -> None:

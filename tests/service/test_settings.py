@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,14 @@ def test_defaults_need_no_environment() -> None:
 def test_every_setting_can_be_set_and_is_documented(field: dataclasses.Field) -> None:
     """No row is dead: a value other than the default comes through."""
     texts = {str: "error" if field.name == "log_level" else "cuda" if field.name == "provider" else "elsewhere"}
-    lists = {"api_keys": "0123456789abcdef", "formats": "JPEG, RAW", "cors_origins": "https://a.org,http://b:1"}
-    text = {**texts, bool: "true", tuple: lists.get(field.name, "a, b"), int: "7", float: "2.5"}[type(field.default)]
+    lists = {
+        "api_keys": "0123456789abcdef",
+        "cors_origins": "https://a.org,http://b:1",
+        "formats": "JPEG, RAW",
+        "trusted_proxies": "10.0.0.1, 10.1.0.0/16, *",
+    }
+    number = "0.25" if field.name == "client_share" else "2.5"
+    text = {**texts, bool: "true", tuple: lists.get(field.name, "a, b"), int: "7", float: number}[type(field.default)]
     variable = "PQA_" + field.name.upper()
     value = getattr(Settings.read({variable: text}), field.name)
     assert value != field.default
@@ -67,6 +74,18 @@ def test_a_wrong_file_says_what_was_expected(tmp_path: Path, text: str, message:
 
 def test_keys_show_nowhere() -> None:
     assert "0123456789abcdef" not in repr(Settings(api_keys=("0123456789abcdef",)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"client_share": 1.5}, "at most 1, got 1.5"),
+        ({"trusted_proxies": ("proxy",)}, "expected addresses, .* 'proxy'"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Settings(**given)
 
 
 def test_unknown_variable_names_the_nearest() -> None:
