@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 from typing import Any
 
+from pqa import cancel
 from pqa.errors import ConfigurationError, ModelError, unknown_key
 
 __all__ = ["PROVIDERS", "available_cpus", "onnxruntime", "open_session"]
@@ -66,6 +67,22 @@ def available_cpus() -> int:
     return max(1, count)
 
 
+def _stoppable(session: type) -> type:
+    """The class of a session whose runs end where the work of their thread is cancelled (`pqa.cancel`)."""
+
+    class Stoppable(session):  # type: ignore[misc]
+        def run(self, output_names: Any, input_feed: Any, run_options: Any = None) -> Any:
+            token = cancel.current()
+            if token is None:
+                return super().run(output_names, input_feed, run_options)
+            options = run_options or onnxruntime().RunOptions()
+            # ONNX Runtime looks at the flag before each node of the graph.
+            with token.stoppable(lambda: setattr(options, "terminate", True)):
+                return super().run(output_names, input_feed, options)
+
+    return Stoppable
+
+
 def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any:
     """An `onnxruntime.InferenceSession` over the bytes of a model file.
 
@@ -91,7 +108,7 @@ def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1) -> Any
     if provider == "cuda" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # finds the CUDA libraries that pip installed
     try:
-        session = ort.InferenceSession(data, options, providers=[wanted])
+        session = _stoppable(ort.InferenceSession)(data, options, providers=[wanted])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
         raise ModelError(f"not a model that ONNX Runtime can load: {str(error).splitlines()[0]}") from error
     if session.get_providers()[0] != wanted:

@@ -48,7 +48,9 @@ class Metrics:
         self.pictures = Counter("pqa_pictures", "Pictures answered for", ["status"], registry=self.registry)
         self.cached = Counter("pqa_cache_hits", "Pictures answered from the cache", registry=self.registry)
         self.cancelled = Counter(
-            "pqa_cancelled_pictures", "Pictures dropped unrun: client gone or deadline past", registry=self.registry
+            "pqa_cancelled_pictures",
+            "Pictures dropped or stopped: client gone or deadline past",
+            registry=self.registry,
         )
         self.responses = Counter(
             "pqa_responses", "Answers by status: 2xx, 4xx, 5xx", ["route", "status"], registry=self.registry

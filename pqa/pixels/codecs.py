@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
+from pqa import cancel
 from pqa.errors import UnreadableImage, UnsupportedImage
 from pqa.pixels.headers import Header, input_errors, is_still_webp, opened, png_chunks
 
@@ -92,6 +93,7 @@ def _finished(
     width, height = size[::-1] if orientation >= 5 else size
     whole = Image.new("RGB", (-(-width // scale), -(-height // scale)))
     for top in range(0, height, ROWS):
+        cancel.check()
         bottom = min(top + ROWS, height)
         first, last = (height - bottom, height - top) if orientation in FLIPPED_Y else (top, bottom)
         box = (first, 0, last, size[1]) if orientation >= 5 else (0, first, size[0], last)

@@ -18,6 +18,7 @@ from datetime import datetime
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import IFD, Base
 
+from pqa import cancel
 from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
 
 __all__ = [
@@ -137,7 +138,15 @@ def sniff(data: bytes) -> str:
 def opened(data: bytes, name: str) -> Image.Image:
     if name == "HEIF":
         _register_heif()
-    return Image.open(io.BytesIO(data), formats=[name])
+    return Image.open(_Asking(data), formats=[name])
+
+
+class _Asking(io.BytesIO):
+    """Pillow's own decoders take a file piece by piece: between the pieces they can be stopped."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        cancel.check()
+        return super().read(size)
 
 
 def _register_heif() -> None:

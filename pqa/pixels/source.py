@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pqa import cancel
 from pqa.errors import EmptyImage, ImageTooLarge, UnreadableImage, UnsupportedImage
 from pqa.pixels import codecs, headers
 from pqa.pixels.headers import Exif
@@ -147,6 +148,7 @@ class Source:
 
     def reduced(self, short_side: int) -> Pixels:
         """The whole picture with its shorter side reduced to `short_side`; never enlarged. Raises InputError on damage."""
+        cancel.check()
         short = min(self.size)
         if short_side < 1:
             raise ValueError(f"short_side must be at least 1, got {short_side}")
@@ -164,6 +166,7 @@ class Source:
         `side`: reduce the longer edge to it (never enlarge); None: native resolution. `least`: fewer pixels will do, down to
         this many, where a coarser decode then serves. Raises InputError on damage.
         """
+        cancel.check()
         width, height = self.size
         x1 = int(np.clip(np.floor(box[0]), 0, width - 1))
         y1 = int(np.clip(np.floor(box[1]), 0, height - 1))
