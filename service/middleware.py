@@ -68,6 +68,7 @@ class Envelope:
             self.metrics.request.observe(seconds)
             if reason := scope["state"].get("reason"):
                 self.metrics.rejections.labels(reason).inc()
+        self.metrics.received.inc(exchange.received)
         if exchange.status:
             self.metrics.responses.labels(route, f"{exchange.status // 100}xx").inc()
         fields = {

@@ -269,4 +269,5 @@ class Pipeline:
             job.waited()
             self._model.put(job)
         finally:
-            self.pace.prepared(time.perf_counter() - began)
+            note = self.pace.stopped if job.future.cancelled() else self.pace.prepared
+            note(time.perf_counter() - began)
