@@ -63,7 +63,6 @@ def create_app(
         description=_DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        root_path=settings.root_path,
         # The interactive pages load their scripts from elsewhere; the document itself needs nothing.
         docs_url=None,
         redoc_url=None,
@@ -80,5 +79,5 @@ def create_app(
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(Envelope, metrics=service.metrics)
+    app.add_middleware(Envelope, metrics=service.metrics, root_path=settings.root_path)
     return app

@@ -32,16 +32,21 @@ _SCORING = ("/rank", "/score")
 
 
 class Envelope:
-    """Outermost ASGI middleware. A valid `X-Request-ID` is echoed; any other is replaced by a new one."""
+    """Outermost ASGI middleware. A valid `X-Request-ID` is echoed; any other is replaced by a new one.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    `root_path`: prefix of a proxy, which may or may not stand before the paths that come here.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, root_path: str = "") -> None:
         self.app = app
         self.metrics = metrics
+        self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        scope["root_path"] = self.root_path
         exchange = _Exchange(scope, receive, send)
         token = request_id.set(exchange.id)
         try:

@@ -25,7 +25,7 @@ from pqa.faces.detectors import Detector
 from pqa.pixels.source import Source
 from pqa.runtime.predictor import Prediction, Predictor, Prepared
 from pqa.types import Face
-from service.cache import PredictionCache
+from service.cache import Predictions
 from service.metrics import Metrics
 from service.pace import Pace
 from service.tracing import Traces
@@ -72,7 +72,7 @@ class Job:
 class ModelThread(threading.Thread):
     """Runs prepared pictures, up to `batch` of one model together."""
 
-    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: PredictionCache, pace: Pace) -> None:
+    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: Predictions, pace: Pace) -> None:
         super().__init__(name="pqa-model", daemon=True)
         self._traces = traces
         self._batch = batch
@@ -196,8 +196,8 @@ class WatchedDetector:
 class Pipeline:
     """Threads and cache of one service."""
 
-    def __init__(self, *, decoders: int, batch: int, cache: int, metrics: Metrics, traces: Traces) -> None:
-        self.cache = PredictionCache(cache)
+    def __init__(self, *, decoders: int, batch: int, cache: Predictions, metrics: Metrics, traces: Traces) -> None:
+        self.cache = cache
         self.pace = Pace(decoders)
         self._metrics = metrics
         self._traces = traces

@@ -12,6 +12,7 @@ from fastapi import Request
 from pqa.errors import PqaError
 from pqa.faces.detectors import Detector
 from service.access import Clients, Keys
+from service.cache import PredictionCache
 from service.copies import Copies
 from service.intake import check_queue
 from service.limits import UploadMemory
@@ -48,7 +49,7 @@ class Service:
         self.pipeline = Pipeline(
             decoders=settings.decoders,
             batch=settings.batch,
-            cache=settings.cache_pictures,
+            cache=PredictionCache(settings.cache_pictures),
             metrics=self.metrics,
             traces=self.traces,
         )

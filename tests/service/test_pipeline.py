@@ -71,7 +71,7 @@ def predictor() -> Any:
 
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
-    pipeline = Pipeline(decoders=1, batch=4, cache=2, metrics=Metrics(), traces=Traces())
+    pipeline = Pipeline(decoders=1, batch=4, cache=PredictionCache(2), metrics=Metrics(), traces=Traces())
     pipeline.start()
     yield pipeline
     pipeline.close()
