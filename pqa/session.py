@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pqa import cancel
 from pqa.errors import ConfigurationError, ModelError, unknown_key
 
 __all__ = ["PROVIDERS", "available_cpus", "onnxruntime", "open_session"]
@@ -53,17 +57,66 @@ def onnxruntime() -> Any:
     return module
 
 
-def available_cpus() -> int:
-    """Processors this process may use: the smaller of its affinity and its cgroup quota, at least 1."""
+def available_cpus(root: Path = Path("/")) -> int:
+    """Processors this process may use: the smallest of its affinity and the quotas of its cgroup and all above it, at least 1.
+
+    `root`: where `proc` and `sys` are found.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([count, *(math.ceil(quota) for quota in _cpu_quotas(root))]))
+
+
+def _cpu_quotas(root: Path) -> Iterator[float]:
+    """Processors that each cgroup around this process grants, of version 2 (`cpu.max`) and 1 (`cpu.cfs_quota_us`)."""
     try:
-        with open("/sys/fs/cgroup/cpu.max") as file:
-            quota, period = file.read().split()
-    except (OSError, ValueError):
-        return max(1, count)
-    if quota != "max":
-        count = min(count, -(-int(quota) // int(period)))
-    return max(1, count)
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    own = {"": "/", "cpu": "/"}
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        own.update({controller: path for controller in controllers.split(",") if controller in own})
+    groups = root / "sys/fs/cgroup"
+    # In a container the path may be the host's, and what is mounted the container's own group: the last of the folders.
+    for folder in _upwards(groups, own[""]):
+        quota = _numbers(folder / "cpu.max")
+        if len(quota) == 2:
+            yield quota[0] / quota[1]
+    for folder in _upwards(groups / "cpu", own["cpu"]):
+        quota = _numbers(folder / "cpu.cfs_quota_us") + _numbers(folder / "cpu.cfs_period_us")
+        if len(quota) == 2 and quota[0] > 0:
+            yield quota[0] / quota[1]
+
+
+def _upwards(groups: Path, path: str) -> list[Path]:
+    """The folder of a cgroup and of all above it."""
+    inside = PurePosixPath(path.lstrip("/"))
+    # A group outside of what this process may see is written with "..".
+    return [groups / part for part in (inside, *inside.parents) if ".." not in part.parts]
+
+
+def _numbers(file: Path) -> list[int]:
+    """The whole numbers of a file: none where it is not there, fewer where a word ("max") stands in their place."""
+    try:
+        return [int(word) for word in file.read_text().split() if word.lstrip("-").isdecimal()]
+    except OSError:
+        return []
+
+
+def _stoppable(session: type) -> type:
+    """The class of a session whose runs end where the work of their thread is cancelled (`pqa.cancel`)."""
+
+    class Stoppable(session):  # type: ignore[misc]
+        def run(self, output_names: Any, input_feed: Any, run_options: Any = None) -> Any:
+            token = cancel.current()
+            if token is None:
+                return super().run(output_names, input_feed, run_options)
+            options = run_options or onnxruntime().RunOptions()
+            # ONNX Runtime looks at the flag before each node of the graph.
+            with token.stoppable(lambda: setattr(options, "terminate", True)):
+                return super().run(output_names, input_feed, options)
+
+    return Stoppable
 
 
 def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1, any_shape: bool = False) -> Any:
@@ -93,7 +146,7 @@ def open_session(data: bytes, *, provider: str = "cpu", threads: int = 1, any_sh
     if provider == "cuda" and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # finds the CUDA libraries that pip installed
     try:
-        session = ort.InferenceSession(data, options, providers=[wanted])
+        session = _stoppable(ort.InferenceSession)(data, options, providers=[wanted])
     except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
         raise ModelError(f"not a model that ONNX Runtime can load: {str(error).splitlines()[0]}") from error
     if session.get_providers()[0] != wanted:

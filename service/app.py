@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 
 import pqa
 from service import health, openapi, pages, problems, rank
+from service.copies import Copies
 from service.cors import Cors
 from service.limits import BodyLimit
 from service.middleware import Envelope
@@ -31,14 +32,16 @@ def create_app(
     on_failure: Callable[[], None] | None = None,
     board: Sequence[int] = (),
     load_first: bool = False,
+    copies: Callable[[], Copies] = Copies,
 ) -> FastAPI:
     """The ASGI application. Models load in the background once it starts; `/readyz` says when they are there.
 
     `on_failure` is called when they cannot be loaded; `app.state.service.failure` then says why. `board` tells which of
-    several processes are ready. `load_first`: take no connections before the models are loaded.
+    several processes are ready. `load_first`: take no connections before the models are loaded. `copies` gives the files to
+    load, asked anew for each reload.
     """
     settings = settings or Settings.read()
-    service = Service(settings, board)
+    service = Service(settings, board, copies)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -49,7 +52,7 @@ def create_app(
         try:
             yield
         finally:
-            service.draining = True
+            service.draining = service.closing = True
             await loading
             await asyncio.to_thread(service.pipeline.close)
             await asyncio.to_thread(service.traces.close)
@@ -82,5 +85,5 @@ def create_app(
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    app.add_middleware(Envelope, metrics=service.metrics)
+    app.add_middleware(Envelope, metrics=service.metrics, root_path=settings.root_path)
     return app

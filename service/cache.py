@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import Protocol
 
 from pqa.runtime.predictor import Prediction
 
-__all__ = ["Key", "PredictionCache"]
+__all__ = ["Key", "PredictionCache", "Predictions"]
 
 Key = tuple[str, str]
 """sha256 of the model file, sha256 of the picture's file."""
 
 
+class Predictions(Protocol):
+    """Where predictions are kept; a prediction holds neither pixels nor names. Safe between threads.
+
+    What was put may be gone at the next `get`: the picture is then scored again.
+    """
+
+    def get(self, key: Key) -> Prediction | None: ...
+
+    def put(self, key: Key, prediction: Prediction) -> None: ...
+
+
 class PredictionCache:
-    """The `size` predictions used last. A prediction holds neither pixels nor names. Safe between threads."""
+    """`Predictions` in memory: the `size` ones used last."""
 
     def __init__(self, size: int) -> None:
         self.size = size

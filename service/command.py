@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import logging
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pqa.errors import ModelError
+from pqa.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -26,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", dest="http_port", type=int, help="port, 0 for a free one (PQA_HTTP_PORT, default 8000)"
     )
+    parser.add_argument("--uds", metavar="PATH", help="Unix socket to listen on, in place of a port (PQA_UDS)")
     parser.add_argument("--workers", type=int, help="processes on the port (PQA_WORKERS, default 1)")
     parser.add_argument(
         "--model",
@@ -44,20 +49,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT. Raises ModelError when the models cannot be served, OSError for a taken port."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ConfigurationError for a wrong setting or an address that cannot be listened on, ModelError when the models cannot
+    be served; ModelNotFound before the port is open.
+    """
+    # First of all: nothing is loaded that a reload could load anew, and by itself SIGHUP ends the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from pqa.runtime.store import ModelStore
     from service import logs
-    from service.server import listen
     from service.settings import Settings
 
-    names = ("http_host", "http_port", "workers", "models", "allow_untrained", "log_level")
+    names = ("http_host", "http_port", "uds", "workers", "models", "allow_untrained", "log_level")
     given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name, None)) is not None}
     if "models" in given:
         given["models"] = tuple(given["models"])
     settings = Settings.read(file=getattr(args, "settings", None), **given)
     logs.configure(settings.log_level)
-    with listen(settings.http_host, settings.http_port, settings.receive_timeout_s) as listener:
-        host, port = listener.getsockname()[:2]
-        logging.getLogger("pqa.service").info("listening", extra={"fields": {"host": host, "port": port}})
+    store = ModelStore(settings.folders)
+    for name in settings.models:
+        store.find(name)
+    with _listener(settings) as listener:
+        logging.getLogger("pqa.service").info("listening", extra={"fields": _address(listener)})
         if settings.workers > 1:
             from service.workers import Supervisor
 
@@ -65,6 +78,38 @@ def run(args: argparse.Namespace) -> int:
         else:
             _serve(settings, listener)
     return 0
+
+
+@contextlib.contextmanager
+def _listener(settings: Settings) -> Iterator[socket.socket]:
+    """The listening socket of the settings. Raises ConfigurationError for an address that cannot be listened on."""
+    from service.server import listen, listen_unix
+
+    where = settings.uds or f"port {settings.http_port} of {settings.http_host}"
+    try:
+        if settings.uds:
+            listener = listen_unix(settings.uds)
+        else:
+            listener = listen(settings.http_host, settings.http_port, settings.receive_timeout_s)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigurationError(
+                f"{where} is in use by another process; stop that one, or take another with --port (0: a free one)"
+            ) from error
+        raise ConfigurationError(f"{where} cannot be listened on: {error.strerror}") from error
+    with listener:
+        try:
+            yield listener
+        finally:
+            if settings.uds:
+                Path(settings.uds).unlink(missing_ok=True)
+
+
+def _address(listener: socket.socket) -> dict[str, object]:
+    if listener.family == socket.AF_UNIX:
+        return {"uds": listener.getsockname()}
+    host, port = listener.getsockname()[:2]
+    return {"host": host, "port": port}
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:

@@ -77,7 +77,7 @@ async def healthz(request: Request) -> Health:
 async def readyz(request: Request) -> Readiness:
     """200 once the models have scored a real portrait; 503 before that, while shutting down and after a death inside."""
     service = of(request)
-    if (trouble := service.trouble) is not None:
+    if (trouble := service.unready) is not None:
         raise Problem("unavailable", trouble)
     return Readiness("ready", service.settings.workers, max(1, service.workers_ready))
 

@@ -46,7 +46,9 @@ def timely(pipeline: Pipeline, settings: Settings) -> float:
 def check_queue(pipeline: Pipeline, settings: Settings) -> None:
     """Raises the problem `busy` when as many pictures as are taken are in work already."""
     if pipeline.waiting >= min(settings.queue, timely(pipeline, settings)):
-        raise Problem("busy", "too many pictures are waiting; try again", reason="queue")
+        # By then there is room for many: those who come back are not alone.
+        half_s = pipeline.pace.seconds(pipeline.waiting / 2)
+        raise Problem("busy", "too many pictures are waiting; try again", reason="queue", retry_s=half_s)
 
 
 class Intake:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from pqa.runtime.store import Model
+from pqa.runtime.predictor import Predictor
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -48,29 +57,67 @@ class Metrics:
         self.pictures = Counter("pqa_pictures", "Pictures answered for", ["status"], registry=self.registry)
         self.cached = Counter("pqa_cache_hits", "Pictures answered from the cache", registry=self.registry)
         self.cancelled = Counter(
-            "pqa_cancelled_pictures", "Pictures dropped unrun: client gone or deadline past", registry=self.registry
+            "pqa_cancelled_pictures",
+            "Pictures dropped or stopped: client gone or deadline past",
+            registry=self.registry,
         )
         self.responses = Counter(
             "pqa_responses", "Answers by status: 2xx, 4xx, 5xx", ["route", "status"], registry=self.registry
         )
         self.rejections = Counter("pqa_rejections", "Requests refused", ["reason"], registry=self.registry)
 
-        def gauge(name: str, help: str, mode: Literal["livesum", "livemax"], *labels: str) -> Gauge:
+        self.received = Counter("pqa_received_bytes", "Bytes of bodies that were received", registry=self.registry)
+
+        def gauge(name: str, help: str, mode: Literal["livesum", "livemax", "livemin"], *labels: str) -> Gauge:
             return Gauge(name, help, labels, registry=self.registry, multiprocess_mode=mode)
 
         self.reloads = Counter("pqa_reloads", "Reloads of the models", ["outcome"], registry=self.registry)
         self.waiting = gauge("pqa_pictures_in_work", "Pictures waiting or in work", "livesum")
         self.ready = gauge("pqa_ready", "Processes that can score pictures", "livesum")
         self.workers = gauge("pqa_workers", "Processes that there should be", "livemax")
+        self.connections = gauge("pqa_connections", "Open connections", "livesum")
+        self.uploads = gauge("pqa_upload_bytes", "Memory held for what is uploaded and not yet scored", "livesum")
+        self._processor = Counter(
+            "process_cpu_seconds", "User and system time of the processes that score", registry=self.registry
+        )
+        self._processor_seen = 0.0
+        self._system = ProcessCollector(registry=None)
+        self._noting = threading.Lock()
+        self._process = {
+            "process_virtual_memory_bytes": gauge("process_virtual_memory_bytes", "Virtual memory", "livesum"),
+            "process_resident_memory_bytes": gauge("process_resident_memory_bytes", "Resident memory", "livesum"),
+            "process_open_fds": gauge("process_open_fds", "Open files and connections", "livesum"),
+            "process_max_fds": gauge("process_max_fds", "Files and connections that may be open", "livesum"),
+            "process_start_time_seconds": gauge(
+                "process_start_time_seconds", "Start of the oldest process, since the epoch", "livemin"
+            ),
+        }
         self.model = gauge(
             "pqa_model_info", "1 for each loaded model", "livemax", "model", "version", "sha256", "provider"
         )
 
-    def note_models(self, models: Iterable[Model]) -> None:
-        """These are loaded now, and no others."""
+    def note(self, *, ready: bool, connections: int, uploads: int) -> None:
+        """What this process is and takes up at this moment; the system tells of it on Linux only."""
+        self.ready.set(ready)
+        self.connections.set(connections)
+        self.uploads.set(uploads)
+        with self._noting:
+            for metric in self._system.collect():
+                (sample,) = metric.samples
+                if metric.name in self._process:
+                    self._process[metric.name].set(sample.value)
+                else:
+                    self._processor.inc(sample.value - self._processor_seen)
+                    self._processor_seen = sample.value
+
+    def note_models(self, predictors: Mapping[str, Predictor]) -> None:
+        """These are loaded now, by the names that requests give, and no others."""
         for labels in self._models:
             self.model.labels(*labels).set(0)
-        self._models = [(model.info.name, model.info.version, model.info.sha256, model.provider) for model in models]
+        self._models = [
+            (name, one.model.info.version, one.model.info.sha256, one.model.provider)
+            for name, one in predictors.items()
+        ]
         for labels in self._models:
             self.model.labels(*labels).set(1)
 

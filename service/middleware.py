@@ -46,21 +46,24 @@ def stamp(headers: MutableHeaders, id: str) -> None:
 class Envelope:
     """Outermost ASGI middleware. A valid `X-Request-ID` is echoed; any other is replaced by a new one.
 
-    HEAD is answered like GET; the server leaves the body out.
+    HEAD is answered like GET; the server leaves the body out. `root_path`: prefix of a proxy, which may
+    or may not stand before the paths that come here.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, root_path: str = "") -> None:
         self.app = app
         self.metrics = metrics
+        self.root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         method = scope["method"]
+        scope = {**scope, "root_path": self.root_path}
         if method == "HEAD":
             # Not in the server's own copy, by which it knows that no body is to be sent.
-            scope = {**scope, "method": "GET"}
+            scope["method"] = "GET"
         exchange = _Exchange(scope, receive, send)
         token = request_id.set(exchange.id)
         try:
@@ -87,6 +90,7 @@ class Envelope:
             self.metrics.request.observe(seconds)
             if reason := scope["state"].get("reason"):
                 self.metrics.rejections.labels(reason).inc()
+        self.metrics.received.inc(exchange.received)
         if exchange.status:
             self.metrics.responses.labels(route, f"{exchange.status // 100}xx").inc()
         fields = {

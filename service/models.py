@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pqa
 from pqa.errors import unknown_key
@@ -80,8 +81,15 @@ class LoadedModels:
         self.default = next(iter(predictors.values()))
 
     @classmethod
-    def load(cls, settings: Settings, watched: Callable[[Detector], Detector]) -> LoadedModels:
+    def load(
+        cls,
+        settings: Settings,
+        watched: Callable[[Detector], Detector],
+        paths: Mapping[str, Path] = MappingProxyType({}),
+    ) -> LoadedModels:
         """Open and warm up every model of the settings, its face detector in the place that `watched` gives it.
+
+        `paths`: copies to load in the place of the files that the settings name.
 
         Raises a PqaError for one that cannot be served.
         """
@@ -95,7 +103,7 @@ class LoadedModels:
         detectors: dict[str, Detector] = {}
         predictors: dict[str, Predictor] = {}
         for name in settings.models:
-            model = store.load(name, allow_untrained=settings.allow_untrained)
+            model = store.load(paths.get(name, name), allow_untrained=settings.allow_untrained)
             row = model.spec.detector
             if row not in detectors:
                 detectors[row] = watched(load_detector(row))

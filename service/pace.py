@@ -23,14 +23,26 @@ class Pace:
         """A decode thread was busy with a picture for so long."""
         self._prepare.add(seconds)
 
+    def stopped(self, seconds: float) -> None:
+        """A decode thread was busy with a picture for so long and was then stopped: it would have taken at least that."""
+        if seconds > self._prepare.mean:
+            self._prepare.add(seconds)
+
     def inferred(self, seconds: float, pictures: int) -> None:
         """The model was busy with so many pictures for so long."""
         self._infer.add(seconds / pictures)
 
     def within(self, seconds: float) -> float:
         """Pictures that are done within `seconds`; infinite before any was."""
-        each = max(self._prepare.mean / self._decoders, self._infer.mean)
+        each = self._each()
         return seconds / each if each else math.inf
+
+    def seconds(self, pictures: float) -> float:
+        """Time until so many pictures are done; 0 before any was."""
+        return pictures * self._each()
+
+    def _each(self) -> float:
+        return max(self._prepare.mean / self._decoders, self._infer.mean)
 
 
 class _Recent:

@@ -2,6 +2,8 @@
 
     submit -> [decode pool: sha256, cache, prepare] -> [model thread: infer] -> future
 
+A future that is cancelled, since its time is over or its client has left, ends the work wherever it is.
+
 A failure belongs to the picture that caused it; only an error that ends the model thread ends the service, and then
 `alive` says so.
 """
@@ -17,12 +19,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from typing import Any
 
-from pqa.errors import InputError, ModelError
+from pqa.cancel import Token, watched_by
+from pqa.errors import ImageTimeout, InputError, ModelError
 from pqa.faces.detectors import Detector
 from pqa.pixels.source import Source
 from pqa.runtime.predictor import Prediction, Predictor, Prepared
 from pqa.types import Face
-from service.cache import PredictionCache
+from service.cache import Predictions
 from service.metrics import Metrics
 from service.pace import Pace
 from service.tracing import Traces
@@ -33,7 +36,7 @@ log = logging.getLogger("pqa.service")
 
 
 class Job:
-    """One picture on its way. Cancelling `future` drops it wherever it still waits."""
+    """One picture on its way. Cancelling `future` drops it wherever it still waits, and stops what works on it."""
 
     def __init__(self, predictor: Predictor, data: bytes | bytearray, trace: Any) -> None:
         self.predictor = predictor
@@ -41,7 +44,13 @@ class Job:
         self.trace = trace
         self.prepared: Prepared | None = None
         self.since = time.perf_counter()
+        self.token = Token()
         self.future: Future[Prediction] = Future()
+        self.future.add_done_callback(self._stop)
+
+    def _stop(self, future: Future[Prediction]) -> None:
+        if future.cancelled():
+            self.token.cancel()
 
     def waited(self) -> float:
         """Seconds since the last call, or since the start."""
@@ -63,7 +72,7 @@ class Job:
 class ModelThread(threading.Thread):
     """Runs prepared pictures, up to `batch` of one model together."""
 
-    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: PredictionCache, pace: Pace) -> None:
+    def __init__(self, batch: int, metrics: Metrics, traces: Traces, cache: Predictions, pace: Pace) -> None:
         super().__init__(name="pqa-model", daemon=True)
         self._traces = traces
         self._batch = batch
@@ -124,8 +133,11 @@ class ModelThread(threading.Thread):
         self._metrics.batch.observe(len(live))
         began, clock = time.time_ns(), time.perf_counter()
         try:
-            with self._metrics.infer.time():
+            with self._metrics.infer.time(), watched_by(_token(live)):
                 predictions = live[0].predictor.infer([job.prepared for job in live if job.prepared is not None])
+        except ImageTimeout:
+            self._metrics.cancelled.inc(len(live))
+            return
         except Exception as error:
             if len(live) > 1:
                 for job in live:
@@ -151,6 +163,19 @@ class ModelThread(threading.Thread):
                 job.finish(_stopped())
 
 
+def _token(jobs: Sequence[Job]) -> Token:
+    """Cancelled when nobody waits for any of the jobs any more."""
+    token = Token()
+
+    def stop(_: Future[Prediction]) -> None:
+        if all(job.future.cancelled() for job in jobs):
+            token.cancel()
+
+    for job in jobs:
+        job.future.add_done_callback(stop)
+    return token
+
+
 def _stopped() -> ModelError:
     return ModelError("the service stopped before this picture was run")
 
@@ -171,8 +196,8 @@ class WatchedDetector:
 class Pipeline:
     """Threads and cache of one service."""
 
-    def __init__(self, *, decoders: int, batch: int, cache: int, metrics: Metrics, traces: Traces) -> None:
-        self.cache = PredictionCache(cache)
+    def __init__(self, *, decoders: int, batch: int, cache: Predictions, metrics: Metrics, traces: Traces) -> None:
+        self.cache = cache
         self.pace = Pace(decoders)
         self._metrics = metrics
         self._traces = traces
@@ -226,8 +251,14 @@ class Pipeline:
             return
         began = time.perf_counter()
         try:
-            with self._metrics.prepare.time(), self._traces.span("prepare", job.trace, bytes=len(data)):
+            with (
+                self._metrics.prepare.time(),
+                self._traces.span("prepare", job.trace, bytes=len(data)),
+                watched_by(job.token),
+            ):
                 job.prepared = job.predictor.prepare(data)
+        except ImageTimeout:
+            self._metrics.cancelled.inc()
         except (InputError, ModelError) as error:
             job.finish(error)
         except Exception:
@@ -238,4 +269,5 @@ class Pipeline:
             job.waited()
             self._model.put(job)
         finally:
-            self.pace.prepared(time.perf_counter() - began)
+            note = self.pace.stopped if job.future.cancelled() else self.pace.prepared
+            note(time.perf_counter() - began)

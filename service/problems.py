@@ -5,6 +5,7 @@ from __future__ import annotations
 import http
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from pqa.errors import ConfigurationError
 __all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "install", "render", "table"]
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_S = 1
+LONGEST_RETRY_S = 60
 
 log = logging.getLogger("pqa.service")
 
@@ -60,13 +61,19 @@ _FRAMEWORK = {404: "not-found", 405: "method-not-allowed", 400: "malformed"}
 
 
 class Problem(Exception):
-    """An answer of 4xx or 5xx. `code` is a row of PROBLEMS; `extra` adds members to the document."""
+    """An answer of 4xx or 5xx. `code` is a row of PROBLEMS; `extra` adds members to the document.
 
-    def __init__(self, code: str, detail: str, *, reason: str | None = None, **extra: Any) -> None:
+    `retry_s`: seconds after which it may be tried again, for the rows that tell.
+    """
+
+    def __init__(
+        self, code: str, detail: str, *, reason: str | None = None, retry_s: float = 0.0, **extra: Any
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.reason = reason or code
+        self.retry_s = retry_s
         self.extra = extra
 
     @property
@@ -89,7 +96,7 @@ def render(
     }
     all_headers = dict(headers or {})
     if row.retry:
-        all_headers["Retry-After"] = str(RETRY_AFTER_S)
+        all_headers["Retry-After"] = str(min(max(1, math.ceil(problem.retry_s)), LONGEST_RETRY_S))
     if row.challenge:
         all_headers["WWW-Authenticate"] = "Bearer"
     return Response(json.dumps(document), document["status"], all_headers, MEDIA_TYPE)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
+import os
 import signal
 import socket
+import stat
 import threading
 from types import FrameType
 from typing import Any, cast
@@ -23,7 +27,7 @@ from service.middleware import new_id, stamp
 from service.settings import Settings
 from service.state import Service
 
-__all__ = ["Protocol", "Server", "listen"]
+__all__ = ["Protocol", "Server", "listen", "listen_unix"]
 
 WAITING = 2048
 """Connections that the system keeps until they are accepted."""
@@ -140,6 +144,21 @@ def listen(host: str, port: int, reader_s: float = 30.0) -> socket.socket:
     return listener
 
 
+def listen_unix(path: str) -> socket.socket:
+    """A listening Unix socket at this path; one that a dead process left there is replaced. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(FileNotFoundError):
+            if probe.connect_ex(path) == errno.ECONNREFUSED and stat.S_ISSOCK(os.stat(path).st_mode):
+                os.unlink(path)
+        listener.bind(path)
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 class Server(uvicorn.Server):
     """One process. The first SIGTERM or SIGINT drains, each further one hurries; the end is code 0. SIGHUP reloads."""
 
@@ -169,6 +188,7 @@ class Server(uvicorn.Server):
         self._no_room = Seldom(log, "connections wait, the system has no room for more")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reloads: set[asyncio.Task[None]] = set()
+        self._service.connections = lambda: len(self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -198,17 +218,18 @@ class Server(uvicorn.Server):
         task.add_done_callback(self._reloads.discard)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say on /readyz that the end is near, keep the port open for a moment, then let requests in flight finish.
+        """Say on /readyz that the end is near and take requests for a moment more, then let those in flight finish.
 
         uvicorn would raise the signal again after its shutdown, so that a clean end looked like a death.
         """
         if self._loop is None or self._service.draining or not self._notice_s:
             self._service.draining = True
             self.force_exit = self.should_exit
-            self.should_exit = True
+            self._stop()
             return
         self._service.draining = True
         self._loop.call_soon_threadsafe(self._loop.call_later, self._notice_s, self._stop)
 
     def _stop(self) -> None:
+        self._service.closing = True
         self.should_exit = True

@@ -52,6 +52,10 @@ class Settings:
 
     http_host: str = _row("127.0.0.1", "address to listen on; 0.0.0.0 inside a container")
     http_port: int = _row(8000, "port to listen on; 0 takes a free one", 0)
+    uds: str = _row("", "path of a Unix socket to listen on, in place of host and port")
+    root_path: str = _row(
+        "", "prefix under which a proxy serves this, as /pqa; addresses with it and without it are answered"
+    )
     workers: int = _row(1, "processes on the port, each with models, queue, cache and limits of its own", 1)
     models: tuple[str, ...] = _row(("default",), "names or .onnx paths of the models to load, by commas; the first one "
                                    "answers requests that name none")  # fmt: skip
@@ -100,8 +104,8 @@ class Settings:
     drain_notice_s: float = _row(1.0, "after SIGTERM: time with /readyz at 503 before the port is closed", 0)
     drain_s: float = _row(25.0, "after that: time for requests in flight to finish", 0)
     cache_pictures: int = _row(4096, "predictions kept, so that JSON requests can name pictures by their sha256", 0)
-    api_keys: tuple[str, ...] = _row((), f"keys by commas, each of at least {KEY_LENGTH} characters, one of which clients "
-                                     "must send as `Authorization: Bearer KEY`; none: everybody may ask",
+    api_keys: tuple[str, ...] = _row((), f"keys by commas, each of at least {KEY_LENGTH} printable ASCII characters, one of "
+                                     "which clients must send as `Authorization: Bearer KEY`; none: everybody may ask",
                                      secret=True)  # fmt: skip
     client_requests: int = _row(
         64, "requests for scores that one key, or else one address, may have in work at once", 1
@@ -145,6 +149,15 @@ class Settings:
                 raise ConfigurationError(
                     f"PQA_TRUSTED_PROXIES: expected addresses, networks as 10.0.0.0/8, or *, got {address!r}"
                 ) from error
+        if odd := sum(not re.fullmatch(r"[!-~]+", key) for key in self.api_keys):
+            raise ConfigurationError(
+                f"PQA_API_KEYS: {odd} keys have characters that no client can send in a header; expected printable ASCII "
+                "without spaces, as of: openssl rand -hex 24"
+            )
+        if self.root_path and not re.fullmatch(r"(/[\w.~-]+)+", self.root_path, re.ASCII):
+            raise ConfigurationError(
+                f"PQA_ROOT_PATH: expected a path as /pqa, without a / at its end, got {self.root_path!r}"
+            )
         for origin in self.cors_origins:
             if not re.fullmatch(r"https?://[^/]+", origin):
                 raise ConfigurationError(

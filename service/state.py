@@ -12,6 +12,8 @@ from fastapi import Request
 from pqa.errors import PqaError
 from pqa.faces.detectors import Detector
 from service.access import Clients, Keys
+from service.cache import PredictionCache
+from service.copies import Copies
 from service.intake import check_queue
 from service.limits import UploadMemory
 from service.metrics import Metrics
@@ -25,13 +27,20 @@ __all__ = ["Service", "of"]
 
 log = logging.getLogger("pqa.service")
 
+SHUTTING_DOWN = "the service is shutting down"
+
 
 class Service:
     """Settings, threads, models and health of one app."""
 
-    def __init__(self, settings: Settings, board: Sequence[int] = ()) -> None:
+    def __init__(self, settings: Settings, board: Sequence[int] = (), copies: Callable[[], Copies] = Copies) -> None:
         self.settings = settings
         self._board = board
+        self._copies = copies
+        self.served = 0
+        """Number of the copies that are loaded."""
+        self.refused = 0
+        """Number of the last copies that could not be loaded."""
         self.metrics = Metrics()
         self.keys = Keys(settings.api_keys)
         self.clients = Clients(settings.client_requests)
@@ -40,11 +49,15 @@ class Service:
         self.pipeline = Pipeline(
             decoders=settings.decoders,
             batch=settings.batch,
-            cache=settings.cache_pictures,
+            cache=PredictionCache(settings.cache_pictures),
             metrics=self.metrics,
             traces=self.traces,
         )
         self.draining = False
+        """SIGTERM came: no new requests should be sent here, those that come are taken."""
+        self.closing = False
+        """None are taken any more."""
+        self.connections: Callable[[], int] = lambda: 0
         self.failure: str | None = None
         self.reload_error: str | None = None
         self._loading = asyncio.Lock()
@@ -53,16 +66,21 @@ class Service:
 
     @property
     def trouble(self) -> str | None:
-        """Why no picture can be scored at this moment; None when ready."""
+        """Why no picture can be scored at this moment; None when one can."""
         if self.failure is not None:
             return self.failure
         if self._models is None:
             return "models are being loaded"
         if not self.pipeline.alive:
             return "the model thread died; restart the service"
-        if self.draining:
-            return "the service is shutting down"
+        if self.closing:
+            return SHUTTING_DOWN
         return None
+
+    @property
+    def unready(self) -> str | None:
+        """Why no requests should be sent here; None when ready."""
+        return SHUTTING_DOWN if self.trouble is None and self.draining else self.trouble
 
     @property
     def models(self) -> LoadedModels:
@@ -82,15 +100,15 @@ class Service:
         return self._models is not None and not self.draining and not self.pipeline.alive
 
     def note_health(self) -> bool:
-        """Whether pictures can be scored, told to the metrics too."""
-        ready = self.trouble is None
-        self.metrics.ready.set(ready)
+        """Whether requests should be sent here, told to the metrics too, with what this process takes up."""
+        ready = self.unready is None
+        self.metrics.note(ready=ready, connections=self.connections(), uploads=self.uploads.used)
         return ready
 
     @property
     def workers_ready(self) -> int:
         """Processes that can score, of `settings.workers`."""
-        return sum(map(bool, self._board)) if self._board else int(self.trouble is None)
+        return sum(map(bool, self._board)) if self._board else int(self.unready is None)
 
     async def load(self, on_failure: Callable[[], None] | None = None) -> None:
         """Load and warm up without holding up the event loop. A failure is kept in `failure`, and told, never raised."""
@@ -115,15 +133,18 @@ class Service:
         """Put newly loaded models in place; what went wrong, if anything."""
         async with self._loading:
             began = time.perf_counter()
+            copies = self._copies()
             try:
-                models = await asyncio.to_thread(LoadedModels.load, self.settings, self._watched)
-            except PqaError as error:
-                return str(error)
+                models = await asyncio.to_thread(LoadedModels.load, self.settings, self._watched, copies.paths)
             except Exception as error:
+                self.refused = copies.number
+                if isinstance(error, PqaError):
+                    return _by_name(str(error), copies)
                 log.exception("loading failed unexpectedly")
                 return f"{type(error).__name__}: {error}"
-            self.metrics.note_models(predictor.model for predictor in models.predictors.values())
+            self.metrics.note_models(models.predictors)
             self._models = models
+            self.served = copies.number
         seconds = round(time.perf_counter() - began, 3)
         log.info("ready", extra={"fields": {"models": list(models.predictors), "seconds": seconds}})
         return None
@@ -134,8 +155,15 @@ class Service:
     def admit(self) -> None:
         """Turn a request for scores away at the door when it cannot be served now."""
         if (trouble := self.trouble) is not None:
-            raise Problem("unavailable", trouble, reason="draining" if self.draining else "not-ready")
+            raise Problem("unavailable", trouble, reason="draining" if self.closing else "not-ready")
         check_queue(self.pipeline, self.settings)
+
+
+def _by_name(message: str, copies: Copies) -> str:
+    """What is wrong with a copy, said of the model that it is of."""
+    for name, path in copies.paths.items():
+        message = message.replace(str(path), name if name.endswith(".onnx") else path.name)
+    return message
 
 
 def of(request: Request) -> Service:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageCms
 
+from pqa import cancel
 from pqa.errors import UnreadableImage, UnsupportedImage
 from pqa.pixels import tiff, tonemap
 from pqa.pixels.headers import Header, is_still_webp
@@ -152,6 +153,7 @@ def _finished(
     width, height = size[::-1] if orientation >= 5 else size
     whole = Image.new("RGB", (-(-width // scale), -(-height // scale)))
     for top in range(0, height, ROWS):
+        cancel.check()
         bottom = min(top + ROWS, height)
         first, last = (height - bottom, height - top) if orientation in FLIPPED_Y else (top, bottom)
         box = (first, 0, last, size[1]) if orientation >= 5 else (0, first, size[0], last)

@@ -21,6 +21,7 @@ from PIL import (  # imported for their rows in Image.OPEN
     WebPImagePlugin,  # noqa: F401
 )
 
+from pqa import cancel
 from pqa.errors import ImageTooLarge, InputError, UnreadableImage, UnsupportedImage
 
 __all__ = ["MOST_PIECES", "input_errors", "opened"]
@@ -59,10 +60,18 @@ def opened(data: bytes, name: str) -> Image.Image:
     factory, accept = Image.OPEN[name]
     try:
         if accept is None or accept(data[:16]) is True:
-            return factory(io.BytesIO(data), "")
+            return factory(_Asking(data), "")
     except (SyntaxError, IndexError, TypeError, struct.error) as error:
         raise UnidentifiedImageError(f"no {name} that is read here: {error}") from error
     raise UnidentifiedImageError(f"no {name}")
+
+
+class _Asking(io.BytesIO):
+    """Pillow's own decoders take a file piece by piece: between the pieces they can be stopped."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        cancel.check()
+        return super().read(size)
 
 
 def _register_heif() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pqa import cancel
 from pqa.errors import EmptyImage, ImageTooLarge, UnreadableImage, UnsupportedImage
 from pqa.pixels import codecs, formats, headers, jpeg, png, raw
 from pqa.pixels.headers import Exif, Header
@@ -256,6 +257,7 @@ class Source:
 
         Long pictures are reduced further, see `bounded`.
         """
+        cancel.check()
         if short_side < 1:
             raise ValueError(f"short_side must be at least 1, got {short_side}")
         short = min(self.size)
@@ -274,6 +276,7 @@ class Source:
         `side`: reduce the longer edge to it (never enlarge); None: native resolution. `least`: fewer pixels will do, down to
         this many, where a coarser decode then serves. Raises InputError on damage.
         """
+        cancel.check()
         width, height = self.size
         x1 = int(np.clip(np.floor(box[0]), 0, width - 1))
         y1 = int(np.clip(np.floor(box[1]), 0, height - 1))

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from pqa.errors import ConfigurationError, ModelError
+from pqa.errors import ConfigurationError, ImageTimeout, ModelError
 from pqa.faces.detectors import Detector, load_detector
 from pqa.pixels import measures
 from pqa.pixels.source import DEFAULT_LIMITS, Limits, Source, open_picture
@@ -156,6 +156,8 @@ class Predictor:
         feed = {view.name: np.stack([views[view.name] for views in batch]) for view in self.spec.views}
         try:
             return dict(zip(self._outputs, self.model.session.run(self._outputs, feed), strict=True))
+        except ImageTimeout:
+            raise
         except Exception as error:  # ONNX Runtime raises classes of its own that share no public base
             raise ModelError(f"model {self.spec.name} failed on {len(batch)} pictures: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -178,7 +179,7 @@ class ModelStore:
 
         Raises ModelNotFound (names what there is), ModelError (damaged), UntrainedModel unless explicitly allowed.
         """
-        model = load_model(self._path(str(name)), provider=self._provider, threads=self._threads)
+        model = load_model(self.find(str(name)), provider=self._provider, threads=self._threads)
         if not model.spec.trained and not allow_untrained:
             raise UntrainedModel(
                 f"{model.path}: exported without training, its scores mean nothing; pass allow_untrained=True "
@@ -186,14 +187,19 @@ class ModelStore:
             )
         return model
 
-    def _path(self, name: str) -> Path:
+    def find(self, name: str) -> Path:
+        """The file of that name, or the `.onnx` at that path. Raises ModelNotFound, which names the nearest and all."""
         if name.endswith(".onnx"):
+            if not Path(name).is_file():
+                raise ModelNotFound(f"{name}: there is no such file")
             return Path(name)
         wanted = DEFAULT_MODEL if name == "default" else name
         found = [path for folder in self._folders for path in folder.glob("*.onnx") if path.stem == wanted]
         if not found:
             known = sorted({path.stem for folder in self._folders for path in folder.glob("*.onnx")})
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ModelNotFound(
-                f"no model named {name!r}; known: {', '.join(known) or 'none'}; or give the path of an .onnx file"
+                f"no model named {name!r}{hint}; known: {', '.join(known) or 'none'}; or give the path of an .onnx file"
             )
         return found[-1]

@@ -120,3 +120,16 @@ def test_pages_of_other_origins_are_kept_away_unless_named(tiny_model: Path, ast
             answer = live.http.options("/rank", headers={**ask, "Origin": stranger})
             problem(answer, 405, "method-not-allowed")
             assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_prefix_of_a_proxy_is_part_of_the_address_or_not(tiny_model: Path, astronaut: bytes) -> None:
+    """Some proxies cut it off, some do not; the document names it either way."""
+    files = [("images", ("a", astronaut))]
+    with serving(Settings(models=(str(tiny_model),), root_path="/pqa")) as live:
+        bare, prefixed = (live.http.post(path, files=files) for path in ("/score", "/pqa/score"))
+        assert bare.status_code == prefixed.status_code == 200
+        assert bare.json()["scores"] == prefixed.json()["scores"]
+        assert live.http.get("/pqa/openapi.json").json()["servers"] == [{"url": "/pqa"}]
+        problem(live.http.get("/pqa/pqa/score"), 404, "not-found")
+        text = live.http.get("/metrics").text
+        assert 'pqa_responses_total{route="/score",status="2xx"} 2.0' in text

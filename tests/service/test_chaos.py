@@ -75,7 +75,7 @@ def test_a_wall_clock_that_jumps_ends_nothing_early_and_nothing_late(
         live.state.settings = dataclasses.replace(live.state.settings, picture_timeout_s=0.1)
         problem(score(live.port, astronaut + b"late"), 504, "deadline")
         go.set()
-        live.state.draining = True
+        live.state.closing = True
         refused = score(live.port, astronaut)
         problem(refused, 503, "unavailable")
         assert refused.headers["retry-after"] == "1"
@@ -226,3 +226,45 @@ def test_a_process_whose_model_thread_dies_is_replaced(tiny_model: Path, astrona
         process.terminate()
         process.join(60)
     assert process.exitcode == 0
+
+
+def halting(settings: Settings, listener: socket.socket, board: Any, number: int, *rest: Any) -> None:
+    """A worker process; one of the second place, and of the first where only errors are logged, leaves a file and dies."""
+    if number or settings.log_level == "error":
+        Path(settings.models_dir, str(os.getpid())).touch()
+        raise SystemExit(1)
+    WORK(settings, listener, board, number, *rest)
+
+
+def supervise_halting(settings: Settings, listener: socket.socket) -> None:
+    workers._work, workers.MOST_DEATHS = halting, 2
+    workers.Supervisor(settings, listener).run()
+
+
+def test_a_place_that_keeps_dying_ends_nothing_while_another_serves(
+    tiny_model: Path, astronaut: bytes, tmp_path: Path
+) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        settings = Settings(models=(str(tiny_model),), models_dir=str(tmp_path), workers=2, drain_notice_s=0)
+        process = multiprocessing.get_context("spawn").Process(target=supervise_halting, args=(settings, listener))
+        process.start()
+    try:
+        wait_for(lambda: ready(port) == 1, 60)
+        # Twice as often as would end a service where nobody can score.
+        wait_for(lambda: len(list(tmp_path.iterdir())) >= 4, 60)
+        assert score(port, astronaut).status_code == 200
+    finally:
+        process.terminate()
+        process.join(60)
+    assert process.exitcode == 0
+
+
+def test_a_service_where_every_place_keeps_dying_ends(tiny_model: Path, tmp_path: Path) -> None:
+    with listen("127.0.0.1", 0) as listener:
+        settings = Settings(models=(str(tiny_model),), models_dir=str(tmp_path), workers=2, log_level="error")
+        process = multiprocessing.get_context("spawn").Process(target=supervise_halting, args=(settings, listener))
+        process.start()
+    process.join(60)
+    assert process.exitcode == 1
+    assert len(list(tmp_path.iterdir())) >= 4

@@ -74,6 +74,76 @@ def test_serves_drains_and_ends_with_code_0(tiny_model: Path, astronaut: bytes) 
     assert "secret" not in json.dumps(lines)
 
 
+def test_requests_are_taken_while_the_end_is_announced(tiny_model: Path, astronaut: bytes) -> None:
+    """A load balancer still sends them, until it has seen /readyz."""
+    with serve("--model", str(tiny_model), PQA_DRAIN_NOTICE_S="600") as process:
+        port, lines = started(process)
+        wait_for(lambda: up(port, "/readyz") == 200)
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: up(port, "/readyz") == 503)
+        assert up(port, "/healthz") == 200
+        answer = httpx.post(f"http://127.0.0.1:{port}/score", files=[("images", ("a", astronaut))], timeout=60)
+        assert answer.status_code == 200
+        # The second one hurries.
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert any(line.get("route") == "/score" and line.get("status") == 200 for line in lines)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_reload_before_there_is_anything_to_reload_ends_nothing(tiny_model: Path, workers: str) -> None:
+    """SIGHUP again and again from the moment at which the command has it in its hands until it is ready."""
+    with serve("--model", str(tiny_model), "--workers", workers, PQA_DRAIN_NOTICE_S="0") as process:
+        ignored = 1 << (signal.SIGHUP - 1)
+
+        def status(word: str) -> int:
+            text = Path(f"/proc/{process.pid}/status").read_text()
+            return int(next(line.split()[1] for line in text.splitlines() if line.startswith(word)), 16)
+
+        wait_for(lambda: (status("SigIgn:") | status("SigCgt:")) & ignored)
+        stop = threading.Event()
+
+        def hang_up() -> None:
+            while not stop.wait(0.02):
+                process.send_signal(signal.SIGHUP)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        port, lines = started(process)
+        wait_for(lambda: up(port, "/readyz") == 200, 60)
+        stop.set()
+        thread.join()
+        assert not [line for line in lines if line["message"] == "worker ended"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=40) == 0
+
+
+def test_a_unix_socket_takes_the_place_of_the_port(tiny_model: Path, astronaut: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "pqa.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    with serve("--model", str(tiny_model), "--uds", str(path)) as process:
+
+        def listens() -> bool:
+            with socket.socket(socket.AF_UNIX) as probe:
+                return probe.connect_ex(str(path)) == 0
+
+        wait_for(listens)
+        client = httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://pqa", timeout=60)
+        wait_for(lambda: client.get("/readyz").status_code == 200)
+        with serve("--model", str(tiny_model), "--uds", str(path)) as other:
+            _, errors = other.communicate(timeout=60)
+        assert other.returncode == 2
+        assert f"{path} is in use" in errors.splitlines()[-1]
+        assert client.post("/score", files=[("images", ("a", astronaut))]).status_code == 200
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+    assert json.loads(errors.splitlines()[0])["uds"] == str(path)
+    assert not path.exists()
+
+
 def test_requests_in_flight_survive_sigterm(tiny_model: Path, astronaut: bytes) -> None:
     with serve("--model", str(tiny_model), PQA_DRAIN_NOTICE_S="0") as process:
         port, _ = started(process)
@@ -125,7 +195,11 @@ def test_untrained_models_are_served_on_demand_and_said_to_be(untrained_model: P
     [
         ((), {"PQA_MAX_IMAGE": "3"}, "did you mean 'PQA_MAX_IMAGES'"),
         (("--log-level", "loud"), {}, "PQA_LOG_LEVEL"),
-        (("--model", "nothing-of-that-name"), {}, "nothing-of-that-name"),
+        (("--model", "scene_gates"), {}, "no model named 'scene_gates'; did you mean 'scene_gate'"),
+        (("--model", "/nowhere/mine.onnx", "--workers", "2"), {}, "/nowhere/mine.onnx: there is no such file"),
+        (("--host", "192.0.2.1"), {}, "of 192.0.2.1 cannot be listened on: Cannot assign"),
+        (("--host", "nowhere.invalid"), {}, "of nowhere.invalid cannot be listened on"),
+        (("--uds", "/nowhere/pqa.sock"), {}, "/nowhere/pqa.sock cannot be listened on: No such file"),
     ],
 )
 def test_wrong_settings_are_one_line(options: tuple[str, ...], environ: dict[str, str], text: str) -> None:
@@ -133,6 +207,7 @@ def test_wrong_settings_are_one_line(options: tuple[str, ...], environ: dict[str
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert text in errors.splitlines()[-1]
+    assert "listening" not in errors
 
 
 def test_a_port_in_use_is_one_line(tiny_model: Path) -> None:
@@ -141,7 +216,7 @@ def test_a_port_in_use_is_one_line(tiny_model: Path) -> None:
         with serve("--port", str(port), "--model", str(tiny_model)) as process:
             _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "in use" in errors
+    assert f"port {port} of 127.0.0.1 is in use by another process" in errors.splitlines()[-1]
     assert "Traceback" not in errors
 
 

@@ -9,12 +9,14 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pqa import cancel
 from pqa.errors import ModelError
 from service.limits import Arrival
 from service.settings import Settings
@@ -47,9 +49,9 @@ def test_ready_only_when_a_real_portrait_was_scored(tiny_model: Path, monkeypatc
     go, scored = threading.Event(), []
     original = models.LoadedModels.load
 
-    def slow(settings: Settings, watched: Any) -> Any:
+    def slow(*given: Any) -> Any:
         assert go.wait(20)
-        return original(settings, watched)
+        return original(*given)
 
     class Spy(models.Predictor):
         def infer(self, batch: Any) -> Any:
@@ -101,8 +103,13 @@ def test_a_dead_model_thread_is_neither_ready_nor_alive(
     problem(live.http.post("/score", files=[("images", ("a", astronaut))]), 503, "unavailable")
 
 
-def test_draining_is_not_ready_and_not_dead(live: Live, astronaut: bytes) -> None:
+def test_draining_takes_requests_until_the_port_closes(live: Live, astronaut: bytes) -> None:
     live.state.draining = True
+    problem(live.http.get("/readyz"), 503, "unavailable")
+    assert metric(live, "pqa_ready") == 0
+    assert live.http.get("/healthz").status_code == 200
+    assert live.http.post("/score", files=[("images", ("a", astronaut))]).status_code == 200
+    live.state.closing = True
     problem(live.http.get("/readyz"), 503, "unavailable")
     problem(live.http.post("/score", files=[("images", ("a", astronaut))]), 503, "unavailable")
     assert live.http.get("/healthz").status_code == 200
@@ -196,6 +203,43 @@ def test_a_picture_past_its_deadline_is_timeout(live: Live, astronaut: bytes, mo
     go.set()
 
 
+def test_a_late_picture_gives_its_place_back(live: Live, astronaut: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only decode thread is busy with work that nothing but its deadline ends, and then free for the next picture."""
+    usual = live.state.settings
+    live.state.settings = dataclasses.replace(usual, picture_timeout_s=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(live.state.models.default, "prepare", endless)
+        problem(live.http.post("/score", files=[("images", ("a", astronaut))]), 504, "deadline")
+    live.state.settings = usual
+    assert live.http.post("/score", files=[("images", ("a", astronaut))]).status_code == 200
+    assert metric(live, "pqa_cancelled_pictures_total") == 1
+
+
+def test_a_client_that_leaves_ends_what_works_for_it(
+    live: Live, astronaut: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps({"images": [{"data": base64.b64encode(astronaut).decode()}]}).encode()
+    head = f"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with monkeypatch.context() as patch, socket.create_connection(("127.0.0.1", live.port)) as connection:
+        begun = threading.Event()
+
+        def begin(data: bytes) -> Any:
+            begun.set()
+            endless(data)
+
+        patch.setattr(live.state.models.default, "prepare", begin)
+        connection.sendall(head.encode() + body)
+        assert begun.wait(20)
+    assert live.http.post("/score", files=[("images", ("a", astronaut))]).status_code == 200
+    assert metric(live, "pqa_cancelled_pictures_total") == 1
+
+
+def endless(data: bytes) -> Any:
+    while True:
+        cancel.check()
+        time.sleep(0.001)
+
+
 def test_a_client_that_leaves_takes_its_pictures_along(
     live: Live, astronaut: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,8 +269,34 @@ def test_metrics_count_in_seconds_and_stay_few(live: Live, astronaut: bytes) -> 
     assert metric(live, "pqa_cache_hits_total") == 1
     assert metric(live, "pqa_rejections_total") == 0
     assert metric(live, 'pqa_model_info{model="tiny"') == 1
+    assert metric(live, "pqa_connections ") == 1
+    assert metric(live, "pqa_received_bytes_total ") > 6 * len(astronaut)
+    assert metric(live, "pqa_upload_bytes ") == 0
+    with live.state.uploads.reserve(1000):
+        assert metric(live, "pqa_upload_bytes ") == 1000
     lines = [line for line in live.http.get("/metrics").text.splitlines() if not line.startswith("#")]
     assert len(lines) <= 200
+
+
+def test_metrics_tell_of_the_process(live: Live) -> None:
+    first = metric(live, "process_cpu_seconds_total ")
+    used = time.process_time()
+    sum(number * number for number in range(3_000_000))
+    used = time.process_time() - used
+    # The system counts in steps of a hundredth of a second.
+    assert metric(live, "process_cpu_seconds_total ") - first > used - 0.05
+    assert 20e6 < metric(live, "process_resident_memory_bytes ") < metric(live, "process_virtual_memory_bytes ")
+    assert 5 < metric(live, "process_open_fds ") <= metric(live, "process_max_fds ")
+    assert metric(live, "process_start_time_seconds ") > 1e9
+
+
+def test_metrics_name_a_model_as_requests_do(make_model: Any, tmp_path: Path, astronaut: bytes) -> None:
+    """By the file, which may be called otherwise than the model calls itself."""
+    with serving(Settings(models=(str(make_model(tmp_path / "mine.onnx", name="theirs")),))) as live:
+        assert metric(live, 'pqa_model_info{model="mine"') == 1
+        assert metric(live, 'pqa_model_info{model="theirs"') == 0
+        answer = live.http.post("/score", data={"model": "mine"}, files=[("images", ("a", astronaut))])
+        assert answer.status_code == 200
 
 
 def test_what_the_model_says_stays_inside(live: Live, astronaut: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

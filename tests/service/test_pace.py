@@ -23,6 +23,16 @@ def test_the_slower_of_decoding_and_model_sets_the_pace() -> None:
     assert pace.within(1.0) == 2
 
 
+def test_a_picture_that_was_stopped_would_have_taken_at_least_so_long() -> None:
+    pace = Pace(decoders=1)
+    assert pace.seconds(10) == 0
+    pace.prepared(1.0)
+    pace.stopped(0.01)
+    assert pace.seconds(3) == pytest.approx(3)
+    pace.stopped(3.0)
+    assert pace.seconds(3) == pytest.approx(6)
+
+
 def test_the_pace_follows_the_last_pictures() -> None:
     pace = Pace(decoders=1)
     for _ in range(1000):
@@ -33,16 +43,17 @@ def test_the_pace_follows_the_last_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "taken"),
+    ("seconds", "taken", "retry"),
     [
-        pytest.param(0.1, 10, id="small pictures: as many as the queue"),
-        pytest.param(1.0, 5, id="large ones: those done in time"),
-        pytest.param(60.0, 3, id="however large: some for each thread"),
+        pytest.param(0.1, 10, "1", id="small pictures: as many as the queue"),
+        pytest.param(1.0, 5, "3", id="large ones: those done in time"),
+        pytest.param(60.0, 3, "60", id="however large: some for each thread"),
     ],
 )
 def test_what_is_let_in_depends_on_how_long_it_takes(
-    tiny_model: Path, astronaut: bytes, monkeypatch: pytest.MonkeyPatch, seconds: float, taken: int
+    tiny_model: Path, astronaut: bytes, monkeypatch: pytest.MonkeyPatch, seconds: float, taken: int, retry: str
 ) -> None:
+    """Who is turned away is told when half of what waits will be done, a minute at most."""
     settings = Settings(models=(str(tiny_model),), decode_threads=1, queue_pictures=10, queue_s=5)
     with serving(settings) as live, ThreadPoolExecutor(12) as pool:
         live.state.pipeline.pace.prepared(seconds)
@@ -52,7 +63,7 @@ def test_what_is_let_in_depends_on_how_long_it_takes(
         for answer in answers:
             if answer.done():
                 problem(answer.result(), 429, "busy")
-                assert answer.result().headers["retry-after"] == "1"
+                assert answer.result().headers["retry-after"] == retry
         go.set()
         assert sum(answer.result().status_code == 200 for answer in answers) == taken
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pqa import cancel
 from pqa.errors import ModelError, UnreadableImage
 from pqa.runtime.predictor import Facts, Prediction, Prepared
 from service.cache import PredictionCache
@@ -36,6 +38,8 @@ class Scripted:
         self.prepared.append(data)
         if data == b"bad":
             raise UnreadableImage("not a picture")
+        if data == b"endless":
+            _go_on()
         if data == b"bug":
             raise ZeroDivisionError("a fault of ours")
         digest = hashlib.sha256(data).hexdigest()
@@ -46,9 +50,18 @@ class Scripted:
         words = {item.facts.flags[0] for item in batch}
         if "poison" in words:
             raise ModelError("not finite")
+        if "endless run" in words:
+            _go_on()
         if "fatal" in words:
             raise SystemExit
         return [Prediction(item.facts, np.float32([item.facts.width]), None, None, None, {}, None) for item in batch]
+
+
+def _go_on() -> None:
+    """Work that only its token can end."""
+    while True:
+        cancel.check()
+        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -58,7 +71,7 @@ def predictor() -> Any:
 
 @pytest.fixture
 def pipeline() -> Iterator[Pipeline]:
-    pipeline = Pipeline(decoders=1, batch=4, cache=2, metrics=Metrics(), traces=Traces())
+    pipeline = Pipeline(decoders=1, batch=4, cache=PredictionCache(2), metrics=Metrics(), traces=Traces())
     pipeline.start()
     yield pipeline
     pipeline.close()
@@ -117,6 +130,39 @@ def test_cancelled_pictures_never_run(pipeline: Pipeline, predictor: Any) -> Non
     with pytest.raises(CancelledError):
         futures[-1].result(0)
     assert pipeline.waiting == 0
+
+
+def cancelled(pipeline: Pipeline) -> float:
+    return float(pipeline._metrics.cancelled._value.get())
+
+
+def test_work_that_nobody_waits_for_gives_its_thread_back(pipeline: Pipeline, predictor: Any) -> None:
+    late = pipeline.submit(predictor, b"endless")
+    wait_for(lambda: predictor.prepared == [b"endless"])
+    late.cancel()
+    assert pipeline.submit(predictor, b"next").result(20).score == [4]
+    assert cancelled(pipeline) == 1
+    late = pipeline.submit(predictor, b"endless run")
+    wait_for(lambda: predictor.batches == [1, 1])
+    late.cancel()
+    assert pipeline.submit(predictor, b"again").result(20).score == [5]
+    assert cancelled(pipeline) == 2
+    assert pipeline.alive
+
+
+def test_a_run_of_several_pictures_ends_when_nobody_waits_for_any(pipeline: Pipeline, predictor: Any) -> None:
+    first = pipeline.submit(predictor, b"endless run")
+    wait_for(lambda: predictor.batches == [1])
+    others = [pipeline.submit(predictor, data) for data in (b"endless run", b"a")]
+    wait_for(lambda: len(predictor.prepared) == 3)
+    first.cancel()
+    wait_for(lambda: predictor.batches == [1, 2])
+    others[0].cancel()
+    assert not others[1].done()
+    assert predictor.batches == [1, 2]
+    others[1].cancel()
+    assert pipeline.submit(predictor, b"next").result(20).score == [4]
+    assert cancelled(pipeline) == 3
 
 
 def test_a_dead_model_thread_is_seen_and_fails_what_waits(pipeline: Pipeline, predictor: Any) -> None:

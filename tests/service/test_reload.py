@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import os
 import signal
 import threading
 import weakref
@@ -14,7 +16,8 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from tests.service.test_command import serve, started, up
+from tests.service.test_command import serve, started
+from tests.service.test_workers import pids, ready
 from tests.serving import Live, hold, serving, wait_for
 
 
@@ -109,19 +112,55 @@ def test_a_bad_file_changes_nothing_and_is_told(live: Live, file: Path, make_mod
     assert version(live, astronaut) == "2"
 
 
+def hashes(port: int) -> set[str]:
+    """SHA-256 of the models that answer, over as many connections as show every process."""
+    answers = [httpx.get(f"http://127.0.0.1:{port}/models", timeout=10) for _ in range(12)]
+    return {answer.json()["models"][0]["sha256"] for answer in answers}
+
+
 def test_sighup_reaches_every_process(file: Path, make_model: Any) -> None:
     with serve("--model", str(file), "--workers", "2", PQA_DRAIN_NOTICE_S="0") as process:
         port, _ = started(process)
-        wait_for(lambda: up(port, "/readyz") == 200, 60)
+        wait_for(lambda: ready(port) == 2, 60)
 
         def metrics() -> str:
             return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
 
-        wait_for(lambda: "pqa_ready 2.0" in metrics(), 60)
         replace(make_model, file, "2")
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: 'pqa_reloads_total{outcome="ok"} 2.0' in metrics(), 60)
         assert 'version="2"' in metrics()
         assert 'version="1"' not in metrics()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=40) == 0
+
+
+def test_a_broken_file_and_a_death_leave_one_model_on_the_port(file: Path, make_model: Any) -> None:
+    """Every process that comes later loads what the others serve; only SIGHUP changes it, and only to what can be served."""
+    first = hashlib.sha256(file.read_bytes()).hexdigest()
+    with serve("--model", str(file), "--workers", "2", PQA_DRAIN_NOTICE_S="0") as process:
+        port, lines = started(process)
+        wait_for(lambda: ready(port) == 2, 60)
+
+        def replaced(deaths: int) -> None:
+            os.kill(pids(lines)[-1], signal.SIGKILL)
+            wait_for(lambda: len(pids(lines)) == 2 + deaths, 60)
+            wait_for(lambda: ready(port) == 2, 60)
+
+        file.write_bytes(b"no model")
+        replaced(1)
+        assert hashes(port) == {first}
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: sum("reloading failed" in line["message"] for line in lines) == 2, 60)
+        assert any(f"{file}: not a model" in line["message"] for line in lines)
+        replaced(2)
+        assert hashes(port) == {first}
+        replace(make_model, file, "2")
+        second = hashlib.sha256(file.read_bytes()).hexdigest()
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: hashes(port) == {second}, 60)
+        file.unlink()
+        replaced(3)
+        assert hashes(port) == {second}
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=40) == 0

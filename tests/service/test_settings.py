@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from pqa import session
 from pqa.errors import ConfigurationError
+from service import settings
 from service.settings import Settings, table
 
 
@@ -22,6 +22,7 @@ def test_defaults_need_no_environment() -> None:
 def test_every_setting_can_be_set_and_is_documented(field: dataclasses.Field) -> None:
     """No row is dead: a value other than the default comes through."""
     texts = {str: "error" if field.name == "log_level" else "cuda" if field.name == "provider" else "elsewhere"}
+    texts[str] = "/pqa" if field.name == "root_path" else texts[str]
     lists = {
         "api_keys": "0123456789abcdef",
         "cors_origins": "https://a.org,http://b:1",
@@ -114,6 +115,10 @@ def test_variables_of_others_are_left_alone() -> None:
         ("PQA_LOG_LEVEL", "loud", "unknown value of PQA_LOG_LEVEL"),
         ("PQA_MODELS", " , ", "at least one model"),
         ("PQA_API_KEYS", "0123456789abcdef,short", "1 keys are shorter"),
+        ("PQA_API_KEYS", "schlüssel-mit-umlaut", "1 keys have characters that no client can send"),
+        ("PQA_API_KEYS", "a key with spaces in it", "expected printable ASCII"),
+        ("PQA_ROOT_PATH", "pqa", "expected a path as /pqa"),
+        ("PQA_ROOT_PATH", "/pqa/", "without a / at its end"),
         ("PQA_CORS_ORIGINS", "*", "expected https://host"),
         ("PQA_CORS_ORIGINS", "https://a.org/page", "expected https://host"),
     ],
@@ -129,10 +134,52 @@ def test_folders_are_split_like_path(tmp_path: Path) -> None:
     assert Settings(models_dir=f"{tmp_path}{os.pathsep}/else").folders == [tmp_path, Path("/else")]
 
 
-@pytest.mark.parametrize(("quota", "cpus"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("", 8)])
-def test_threads_follow_affinity_and_quota(quota: str, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+GROUPS: dict[str, tuple[dict[str, str], int]] = {
+    "none": ({}, 8),
+    "version 2, at the top": ({"cpu.max": "150000 100000"}, 2),
+    "half a processor": ({"cpu.max": "50000 100000"}, 1),
+    "no limit": ({"cpu.max": "max 100000"}, 8),
+    "nested, tighter below": (
+        {"cpu.max": "max 100000", "a/cpu.max": "600000 100000", "a/b/cpu.max": "300000 100000"},
+        3,
+    ),
+    "nested, tighter above": ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "600000 100000"}, 2),
+    "somebody else's": ({"c/cpu.max": "100000 100000"}, 8),
+    "version 1": ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, 3),
+    "version 1, of the container": ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "50000"}, 1),
+    "version 1, no limit": ({"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 8),
+}
+
+
+@pytest.mark.parametrize(("files", "cpus"), GROUPS.values(), ids=GROUPS)
+def test_threads_follow_affinity_and_every_quota(
+    files: dict[str, str], cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`proc` and `sys` of a process in the group /a/b of version 2, or /a of version 1."""
     monkeypatch.setattr(session.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(session, "open", lambda _: io.StringIO(quota), raising=False)
-    assert session.available_cpus() == cpus
-    assert Settings().decoders == cpus
-    assert Settings(workers=4).decoders == max(1, cpus // 4)
+    first = next(iter(files), "")
+    own = "4:memory:/z\n3:cpu,cpuacct:/a\n0::/\n" if first.startswith("cpu/") else "0::/a/b\n"
+    for name, text in {
+        "proc/self/cgroup": own,
+        **{f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert session.available_cpus(tmp_path) == cpus
+
+
+def test_a_system_without_groups_has_the_processors_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
+    assert session.available_cpus(tmp_path) == 3
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/../../other\n")
+    assert session.available_cpus(tmp_path) == 3
+
+
+def test_decode_threads_are_a_share_of_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "available_cpus", lambda: 6)
+    assert Settings().decoders == 6
+    assert Settings(workers=4).decoders == 1
+    assert Settings(workers=2, decode_threads=5).decoders == 5
