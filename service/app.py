@@ -20,6 +20,9 @@ from service.state import Service
 
 __all__ = ["create_app"]
 
+VERSION = "/v1"
+"""Of addresses whose answers are documents; within one version these only grow."""
+
 _DESCRIPTION = (
     "Which shot of a scene do people prefer, and why. Send portraits of one scene, get them back ranked, with scores, "
     "win probabilities and measured reasons. Errors are RFC 9457 problem documents."
@@ -72,7 +75,10 @@ def create_app(
         dependencies=[Depends(known_query)],
     )
     app.state.service = service
-    app.include_router(rank.router)
+    for router in (rank.router, health.models_router):
+        app.include_router(router, prefix=VERSION)
+        # As before there were versions.
+        app.include_router(router, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(pages.router)
     problems.install(app)

@@ -16,9 +16,12 @@ from service.problems import Problem
 from service.schema import KEYED, OPEN, problems
 from service.state import of
 
-__all__ = ["router"]
+__all__ = ["models_router", "router"]
 
 router = APIRouter()
+
+models_router = APIRouter()
+"""`/models`, which has versions as what scores has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Readiness:
     workers_ready: int
 
 
-@router.get(
+@models_router.get(
     "/models",
     operation_id="models",
     tags=["models"],

@@ -9,9 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from pqa.errors import ImageTimeout, InputError, ModelError, UnreadableImage
-from pqa.runtime.assess import Outcome, named
+from pqa.runtime.assess import Outcome, unique
 from pqa.runtime.predictor import Prediction, Predictor
 from pqa.types import Image, Unscored
+from service.events import Tell
 from service.limits import Upload, too_large
 from service.pipeline import Pipeline
 from service.problems import Problem
@@ -31,8 +32,12 @@ Failure = InputError | ModelError
 
 @dataclass(slots=True)
 class Picture:
-    """One picture of the request. `scene` is None where the client left it to the request's `scene` or `scenes`."""
+    """One picture of the request, under the name it came with and the id that its row has.
 
+    `scene` is None where the client left it to the request's `scene` or `scenes`.
+    """
+
+    name: str
     id: str
     scene: str | None
     outcome: asyncio.Task[Prediction | Failure] | Prediction | Failure
@@ -52,9 +57,14 @@ def check_queue(pipeline: Pipeline, settings: Settings) -> None:
 
 
 class Intake:
-    """Bounded by the largest single file, and by the settings' window; used from the event loop only."""
+    """Bounded by the largest single file, and by the settings' window; used from the event loop only.
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, upload: Upload) -> None:
+    `tell` hears of every picture when it is done, in that order, which need not be the one they came in.
+    """
+
+    predictor: Predictor
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, upload: Upload, tell: Tell | None = None) -> None:
         self._pipeline = pipeline
         self._settings = settings
         self._upload = upload
@@ -63,6 +73,14 @@ class Intake:
         self._sent = False
         self._moved = asyncio.Event()
         self._pictures: list[Picture] = []
+        self._ids: set[str] = set()
+        self._tell = tell
+        self._attribute = ""
+
+    def choose(self, predictor: Predictor, attribute: str) -> None:
+        """By which model pictures are scored; `attribute` is what is told of them."""
+        self.predictor = predictor
+        self._attribute = attribute
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -86,9 +104,7 @@ class Intake:
             raise Problem("invalid-request", f"the name of picture {len(self._pictures) + 1} is over {ID_LENGTH} long")
         return id or f"image-{len(self._pictures) + 1}"
 
-    async def add(
-        self, id: str | None, data: bytes | bytearray, predictor: Predictor, scene: str | None = None
-    ) -> None:
+    async def add(self, id: str | None, data: bytes | bytearray, scene: str | None = None) -> None:
         """Send one file on its way; waits while as many as the window allows are in work.
 
         Raises the problem `busy` for the first one when the queue is full: it may have filled since the door.
@@ -102,19 +118,21 @@ class Intake:
         self._in_work += 1
         self._held += len(data)
         size = len(data)
-        future = self._pipeline.submit(predictor, data)
+        future = self._pipeline.submit(self.predictor, data)
         task = asyncio.create_task(self._score(future))
+        picture = self._picture(name, scene, task)
 
-        def finished(_: asyncio.Task[Prediction | Failure]) -> None:
+        def finished(done: asyncio.Task[Prediction | Failure]) -> None:
             # A task that is cancelled before it begins has not waited for it.
             future.cancel()
             self._in_work -= 1
             self._held -= size
             self._upload.add(-size)
             self._moved.set()
+            if not done.cancelled():
+                self._done(picture, done.result())
 
         task.add_done_callback(finished)
-        self._pictures.append(Picture(name, scene, task))
 
     async def _score(self, future: Future[Prediction]) -> Prediction | Failure:
         seconds = self._settings.picture_timeout_s
@@ -125,7 +143,7 @@ class Intake:
         except TimeoutError:
             return ImageTimeout(f"not scored within {seconds:g} s of its arrival")
 
-    async def add_base64(self, id: str | None, text: str, predictor: Predictor, scene: str | None) -> None:
+    async def add_base64(self, id: str | None, text: str, scene: str | None) -> None:
         """Like `add`, for base64 text. Text that is no base64 is one unreadable picture, not a wrong request."""
         # Three bytes are four characters: refused before it is decoded.
         if len(text) * 3 // 4 - 2 > self._settings.max_file_bytes:
@@ -135,19 +153,35 @@ class Intake:
         except UnreadableImage as error:
             self.add_known(id, error, scene)
             return
-        await self.add(id, data, predictor, scene)
+        await self.add(id, data, scene)
 
     def add_known(self, id: str | None, outcome: Prediction | Failure, scene: str | None) -> None:
         """A picture whose outcome needs no work."""
-        self._pictures.append(Picture(self._name(id), scene, outcome))
+        self._done(self._picture(self._name(id), scene, outcome), outcome)
+
+    def _picture(
+        self, name: str, scene: str | None, outcome: asyncio.Task[Prediction | Failure] | Prediction | Failure
+    ) -> Picture:
+        picture = Picture(name, unique(name, self._ids), scene, outcome)
+        self._pictures.append(picture)
+        return picture
+
+    def _done(self, picture: Picture, outcome: Prediction | Failure) -> None:
+        if self._tell is None:
+            return
+        image = Image(picture.id, b"", picture.scene or "default")
+        if isinstance(outcome, Exception):
+            self._tell("unscored", {"row": _unscored(image, outcome).to_dict()})
+        else:
+            row = self.predictor.compose(image, outcome, attribute=self._attribute)
+            self._tell("row", {"row": row.to_dict()})
 
     def images(self, scene: str, scenes: Mapping[str, str]) -> list[Image]:
         """Ids and scenes of the pictures, in their order. Raises a Problem for a name in `scenes` that never came."""
-        missing = sorted(set(scenes) - {picture.id for picture in self._pictures})
+        missing = sorted(set(scenes) - {picture.name for picture in self._pictures})
         if missing:
             raise Problem("invalid-request", f"scenes names pictures that are not in the request: {missing[:5]}")
-        rows = [Image(picture.id, b"", picture.scene or scenes.get(picture.id, scene)) for picture in self._pictures]
-        return named(rows, scene)
+        return [Image(picture.id, b"", picture.scene or scenes.get(picture.name, scene)) for picture in self._pictures]
 
     async def outcomes(self) -> list[Prediction | Failure]:
         """Every picture's prediction or failure, in order, when all are there."""
@@ -180,11 +214,10 @@ def _decode(text: str) -> bytes:
 def rows(images: list[Image], outcomes: list[Prediction | Failure]) -> list[tuple[Image, Outcome]]:
     """What `pqa.runtime.assess` takes: each image with its prediction or its `Unscored` row."""
     return [
-        (
-            image,
-            Unscored(image.id, image.scene, outcome.status, str(outcome))
-            if isinstance(outcome, Exception)
-            else outcome,
-        )
+        (image, _unscored(image, outcome) if isinstance(outcome, Exception) else outcome)
         for image, outcome in zip(images, outcomes, strict=True)
     ]
+
+
+def _unscored(image: Image, failure: Failure) -> Unscored:
+    return Unscored(image.id, image.scene, failure.status, str(failure))

@@ -28,7 +28,7 @@ _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_SCORING = ("/rank", "/score")
+_SCORING = ("/rank", "/score", "/v1/rank", "/v1/score")
 
 
 def new_id() -> str:

@@ -18,7 +18,7 @@ __all__ = ["documented"]
 
 Schema = dict[str, Any]
 
-ANSWERS: dict[str, Schema] = {"/rank": RANKING, "/score": SCORES}
+ANSWERS: dict[str, Schema] = {"/v1/rank": RANKING, "/v1/score": SCORES}
 
 TAGS = [
     {"name": "scoring", "description": "Pictures in, scores and rankings out"},

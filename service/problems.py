@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from pqa.errors import ConfigurationError
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "install", "render", "table"]
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "document", "install", "render", "table"]
 
 MEDIA_TYPE = "application/problem+json"
 LONGEST_RETRY_S = 60
@@ -81,12 +81,10 @@ class Problem(Exception):
         return PROBLEMS[self.code].status
 
 
-def render(
-    problem: Problem, request_id: str | None, *, status: int | None = None, headers: Mapping[str, str] | None = None
-) -> Response:
-    """The response of a problem. `status` replaces the row's for errors that the framework numbered itself."""
+def document(problem: Problem, request_id: str | None, *, status: int | None = None) -> dict[str, Any]:
+    """The members of a problem's document."""
     row = PROBLEMS[problem.code]
-    document = {
+    return {
         "type": f"urn:pqa:problem:{problem.code}",
         "title": row.title,
         "status": status or row.status,
@@ -94,12 +92,20 @@ def render(
         "request_id": request_id,
         **problem.extra,
     }
+
+
+def render(
+    problem: Problem, request_id: str | None, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The response of a problem. `status` replaces the row's for errors that the framework numbered itself."""
+    row = PROBLEMS[problem.code]
+    content = document(problem, request_id, status=status)
     all_headers = dict(headers or {})
     if row.retry:
         all_headers["Retry-After"] = str(min(max(1, math.ceil(problem.retry_s)), LONGEST_RETRY_S))
     if row.challenge:
         all_headers["WWW-Authenticate"] = "Bearer"
-    return Response(json.dumps(document), document["status"], all_headers, MEDIA_TYPE)
+    return Response(json.dumps(content), content["status"], all_headers, MEDIA_TYPE)
 
 
 def _request_id(request: Request) -> str | None:

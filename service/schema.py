@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.events import FORMS
 from service.problems import MEDIA_TYPE, PROBLEMS
 from service.requests import ScoreRequest
 
@@ -46,6 +47,13 @@ _FORM: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+
+_PICTURE: dict[str, Any] = {"type": "string", "format": "binary", "description": "The bytes of one file"}
+
+_EVENTS = (
+    "Events: row or unscored as each picture is done, then answer, or problem. A row is the picture's own, under its own scene "
+    "posterior and for the attribute that came before it; what is pooled over a scene comes with the answer"
+)
 
 _JSON_EXAMPLES: dict[str, Any] = {
     "upload": {
@@ -131,8 +139,11 @@ def _answer(codes: list[str]) -> dict[str, Any]:
     return answer
 
 
-def scoring(document: type, summary: str) -> dict[str, Any]:
-    """Arguments of the decorator of a route that takes pictures and answers with `document`."""
+def scoring(document: type, summary: str, bare: bool = False) -> dict[str, Any]:
+    """Arguments of the decorator of a route that takes pictures and answers with `document`.
+
+    `bare`: it also takes a body that is one picture.
+    """
     body = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     definitions = body.pop("$defs", {})
     body["properties"]["images"]["items"] = definitions["PictureEntry"]
@@ -140,7 +151,11 @@ def scoring(document: type, summary: str) -> dict[str, Any]:
         "summary": summary,
         "tags": ["scoring"],
         "responses": {
-            200: {"description": "At least one picture was scored", "model": document},
+            200: {
+                "description": "At least one picture was scored",
+                "model": document,
+                "content": {kind: {"schema": {"type": "string", "description": _EVENTS}} for kind in FORMS},
+            },
             **problems(*_SCORING_PROBLEMS.split()),
         },
         "openapi_extra": {
@@ -151,6 +166,7 @@ def scoring(document: type, summary: str) -> dict[str, Any]:
                 "content": {
                     "multipart/form-data": {"schema": _FORM},
                     "application/json": {"schema": body, "examples": _JSON_EXAMPLES},
+                    **({"image/*": {"schema": _PICTURE}} if bare else {}),
                 },
             },
         },

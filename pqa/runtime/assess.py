@@ -21,7 +21,18 @@ from pqa.runtime.store import ModelStore
 from pqa.session import available_cpus
 from pqa.types import Group, Image, ImageSource, Ranking, SceneMode, Score, Unscored, Warn
 
-__all__ = ["SCENE_MODES", "Assessor", "Outcome", "answer", "check_request", "load", "named", "pictures", "score_rows"]
+__all__ = [
+    "SCENE_MODES",
+    "Assessor",
+    "Outcome",
+    "answer",
+    "check_request",
+    "load",
+    "named",
+    "pictures",
+    "score_rows",
+    "unique",
+]
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +48,18 @@ def named(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:
         if not isinstance(item, Image):
             name = str(item) if isinstance(item, str | Path) else f"image-{position}"
             item = Image(name, item, scene)
-        name, number = item.id, 1
-        while name in seen:
-            number += 1
-            name = f"{item.id}#{number}"
-        seen.add(name)
-        images.append(Image(name, item.source, item.scene, item.device))
+        images.append(Image(unique(item.id, seen), item.source, item.scene, item.device))
     return images
+
+
+def unique(name: str, seen: set[str]) -> str:
+    """`name`, or the first of `name#2`, `name#3`, ... that is not in `seen`, which it then is."""
+    id, number = name, 1
+    while id in seen:
+        number += 1
+        id = f"{name}#{number}"
+    seen.add(id)
+    return id
 
 
 def pictures(inputs: Iterable[ImageSource | Image], scene: str) -> list[Image]:

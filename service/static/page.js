@@ -1,4 +1,4 @@
-// The page at `/`: files in, the answer of `POST /rank` drawn. Names and messages enter the page as text, never as markup.
+// The page at `/`: files in, the answer of `POST /v1/rank` drawn. Names and messages enter the page as text, never as markup.
 
 const MOST_FILES = 256;
 const at = (id) => document.getElementById(id);
@@ -83,7 +83,7 @@ async function ask(signal, progress) {
   if (at("key").value) headers.Authorization = `Bearer ${at("key").value}`;
   let answer;
   try {
-    answer = await fetch("rank", { method: "POST", body: form, headers, signal });
+    answer = await fetch("v1/rank", { method: "POST", body: form, headers, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The service did not answer. Is it still running? A file may also have changed since it was chosen.");
@@ -213,7 +213,7 @@ function complain(text) {
 }
 
 async function offerAttributes() {
-  const answer = await fetch("models");
+  const answer = await fetch("v1/models");
   if (answer.status === 401) at("key-field").hidden = false;
   if (!answer.ok) return;
   const { models } = await answer.json();

@@ -40,7 +40,7 @@ def test_the_api_is_as_its_document_says(
 def test_the_examples_of_the_document_can_be_sent_as_they_are(tiny_model: Path) -> None:
     paths = json.loads(documents()["service/openapi.json"])["paths"]
     with serving(Settings(models=(str(tiny_model),))) as live:
-        for path in ("/rank", "/score"):
+        for path in ("/v1/rank", "/v1/score"):
             examples = paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"]
             answer = live.http.post(path, json=examples["upload"]["value"])
             assert answer.status_code == 200
