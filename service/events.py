@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from fastapi import Request
@@ -57,15 +57,15 @@ def form(request: Request) -> str | None:
     return best[0] if best[0] in FORMS and best[1] > 0 else None
 
 
-async def answering(request: Request, kind: str, work: Callable[[Tell], Awaitable[Response]]) -> Response:
+async def answering(request: Request, kind: str, work: Callable[[Tell], Coroutine[Any, Any, Response]]) -> Response:
     """The response that tells, in the form `kind`, what `work` tells, and then its answer.
 
     Until the first event a problem keeps its status: it is raised, as if nothing were to be streamed.
     """
     told: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
-    task = asyncio.ensure_future(work(lambda event, members: told.put_nowait((event, _text(members)))))
-    first = asyncio.ensure_future(told.get())
-    await asyncio.wait({task, first}, return_when=asyncio.FIRST_COMPLETED)
+    task = asyncio.create_task(work(lambda event, members: told.put_nowait((event, _text(members)))))
+    first = asyncio.create_task(told.get())
+    await asyncio.wait((task, first), return_when=asyncio.FIRST_COMPLETED)
     if not first.done():
         first.cancel()
         return await task
@@ -73,31 +73,35 @@ async def answering(request: Request, kind: str, work: Callable[[Tell], Awaitabl
 
 
 async def _events(
-    request: Request, first: tuple[str, str], told: asyncio.Queue[tuple[str, str]], task: asyncio.Future[Response]
+    request: Request, first: tuple[str, str], told: asyncio.Queue[tuple[str, str]], task: asyncio.Task[Response]
 ) -> AsyncIterator[tuple[str, str]]:
     yield first
     while not (task.done() and told.empty()):
-        following = asyncio.ensure_future(told.get())
-        await asyncio.wait({task, following}, return_when=asyncio.FIRST_COMPLETED)
+        following = asyncio.create_task(told.get())
+        await asyncio.wait((task, following), return_when=asyncio.FIRST_COMPLETED)
         if following.done():
             yield following.result()
         else:
             following.cancel()
+    answer = await _outcome(task)
+    if isinstance(answer, Problem):
+        request.state.reason = answer.reason
+        yield "problem", _text({"problem": document(answer, request.state.request_id)})
+    elif answer.status_code == 200:
+        yield "answer", f'{{"answer": {bytes(answer.body).decode()}}}'
+
+
+async def _outcome(task: asyncio.Task[Response]) -> Response | Problem:
+    """What came of the work: its answer, or the problem that takes its place."""
     try:
-        response = task.result()
+        return await task
     except Problem as problem:
-        request.state.reason = problem.reason
+        return problem
     except ConfigurationError as error:
-        request.state.reason = "invalid-request"
-        problem = Problem("invalid-request", str(error))
+        return Problem("invalid-request", str(error))
     except Exception:
         log.exception("unhandled")
-        problem = Problem("internal-error", "an unexpected error; the log has it under this request id")
-    else:
-        if response.status_code == 200:
-            yield "answer", f'{{"answer": {bytes(response.body).decode()}}}'
-        return
-    yield "problem", _text({"problem": document(problem, request.state.request_id)})
+        return Problem("internal-error", "an unexpected error; the log has it under this request id")
 
 
 def _text(members: dict[str, Any]) -> str:
@@ -107,7 +111,7 @@ def _text(members: dict[str, Any]) -> str:
 class _Events(Response):
     """Sends what comes. Reads nothing of the request, which `task` still does, and takes `task` along when it ends."""
 
-    def __init__(self, kind: str, events: AsyncIterator[tuple[str, str]], task: asyncio.Future[Response]) -> None:
+    def __init__(self, kind: str, events: AsyncIterator[tuple[str, str]], task: asyncio.Task[Response]) -> None:
         super().__init__(media_type=kind)
         del self.headers["content-length"]
         # Proxies would otherwise keep the rows until the last has come.
