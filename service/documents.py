@@ -21,8 +21,8 @@ _SETTINGS = """# Settings of the service
 
 `pqa serve` reads these variables. A TOML file (`--settings FILE` or `PQA_SETTINGS_FILE`) may hold the same settings
 without `PQA_` and in small letters, as `max_images = 100` or `models = ["default", "/models/mine.onnx"]`. Variables win
-over the file, and the options `--host`, `--port`, `--workers`, `--model`, `--allow-untrained` and `--log-level` over
-both. An unknown name is an error that names the nearest known one. Left alone are `PQA_CLIENT_KEY`, which the client
+over the file, and the options `--host`, `--port`, `--uds`, `--workers`, `--model`, `--allow-untrained` and `--log-level`
+over both. An unknown name is an error that names the nearest known one. Left alone are `PQA_CLIENT_KEY`, which the client
 reads, and `PQA_SERVICE_...` and `PQA_PORT...`, which Kubernetes injects for a Service called `pqa`. Sizes are in MiB
 (1,048,576 bytes), megapixels are 1,000,000 pixels, times are in seconds.
 

@@ -65,7 +65,7 @@ def directional_spectrum(grey: Plane, side: float) -> tuple[Array, float] | None
     a share of. Means of logarithms, which neither the lines of an 8 x 8 grid nor a few sharp threads lift. As many of the 9
     bands as the pixels carry; None where they are fewer than 4, or the plane is flat.
     """
-    bands = min(BANDS, int(np.sum(MIDDLE < HIGHEST * side)))
+    bands = min(BANDS, int(np.sum(HIGHEST * side > MIDDLE)))
     height, width = grey.shape
     down, right = (np.linspace(-1.0, 1.0, 2 * n + 1)[1::2] for n in (height, width))
     radius = np.minimum(np.hypot(down[:, None], right[None, :]), 1.0)
@@ -84,7 +84,7 @@ def directional_spectrum(grey: Plane, side: float) -> tuple[Array, float] | None
     # Power per coefficient of a band falls with the number of pixels over which the same picture is spread.
     shift = 2.0 * math.log(REFERENCE_SIDE / side)
     counts, sums = (
-        _pooled(np.bincount(cell, weights, DIRECTIONS * bands).reshape(DIRECTIONS, bands))
+        _pooled(np.bincount(cell, weights, DIRECTIONS * bands).astype(np.float64).reshape(DIRECTIONS, bands))
         for weights in (None, np.log(power[inside] + 1e-3 / variance))
     )
     noise = float(np.median(power[FREQUENCY > CORNER])) / math.log(2.0)  # the median of an exponential to its mean

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -32,10 +33,12 @@ def serve(*options: str, **environ: str) -> subprocess.Popen[str]:
     )
 
 
-def started(process: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]]]:
+def started(
+    process: subprocess.Popen[str], lines: list[dict[str, Any]] | None = None
+) -> tuple[int, list[dict[str, Any]]]:
     """The port, and the list that the process's log lines go to."""
     assert process.stderr is not None
-    lines: list[dict[str, object]] = []
+    lines = [] if lines is None else lines
 
     def read() -> None:
         assert process.stderr is not None
@@ -102,14 +105,16 @@ def test_a_reload_before_there_is_anything_to_reload_ends_nothing(tiny_model: Pa
 
         wait_for(lambda: (status("SigIgn:") | status("SigCgt:")) & ignored)
         stop = threading.Event()
+        lines: list[dict[str, Any]] = []
 
         def hang_up() -> None:
             while not stop.wait(0.02):
-                process.send_signal(signal.SIGHUP)
+                for pid in [process.pid, *(line["pid"] for line in lines if line["message"] == "worker started")]:
+                    os.kill(pid, signal.SIGHUP)
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        port, lines = started(process)
+        port, _ = started(process, lines)
         wait_for(lambda: up(port, "/readyz") == 200, 60)
         stop.set()
         thread.join()

@@ -31,6 +31,11 @@ def pids(lines: list[dict[str, Any]]) -> list[int]:
     return [line["pid"] for line in lines if line["message"] == "worker started"]
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -62,6 +67,11 @@ def test_two_processes_share_a_port_and_their_counts_and_survive_a_death(tiny_mo
             assert len([line for line in text.splitlines() if not line.startswith("#")]) <= 200
 
         first = pids(lines)
+        # Of both, whichever answers; the system's own figures move a little meanwhile.
+        for text in [metrics() for _ in range(6)]:
+            assert count(text, "process_resident_memory_bytes ") > 1.5 * min(map(resident, first))
+            assert count(text, "process_open_fds ") >= sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in first) // 2
+            assert count(text, "process_cpu_seconds_total ") > 1
         os.kill(first[0], signal.SIGKILL)
         wait_for(lambda: ready(port) == 1 or len(pids(lines)) == 3, 10)
         wait_for(lambda: any(line.get("code") == -signal.SIGKILL for line in lines))
