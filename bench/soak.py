@@ -42,7 +42,13 @@ from pqa.pixels.source import open_picture
 PATIENT = {"PQA_QUEUE_S": "3600"}
 """Nobody is refused because the machine is slow."""
 
-WIDE = {"PQA_QUEUE_PICTURES": "5000", "PQA_CLIENT_REQUESTS": "5000", **PATIENT}
+WIDE = {
+    "PQA_QUEUE_PICTURES": "5000",
+    "PQA_CLIENT_REQUESTS": "5000",
+    "PQA_CONNECTIONS": "5000",
+    "PQA_CLIENT_SHARE": "1",
+    **PATIENT,
+}
 """Room for whatever can be drained."""
 
 FULL = {"PQA_CACHE_PICTURES": "500", **PATIENT}

@@ -78,21 +78,21 @@ class Connections:
 
     def silent(self, connection: Connection) -> None:
         """It waits for a request."""
-        if where := self._origins.get(connection):
+        if (where := self._origins.get(connection)) is not None:
             self._silent.setdefault(where, {}).setdefault(connection)
 
     def busy(self, connection: Connection) -> None:
         """A request of it is being answered."""
-        where = self._origins.get(connection, "")
-        if others := self._silent.get(where):
-            others.pop(connection, None)
-            if not others:
+        where = self._origins.get(connection)
+        if where is not None and where in self._silent:
+            self._silent[where].pop(connection, None)
+            if not self._silent[where]:
                 del self._silent[where]
 
     def leave(self, connection: Connection) -> None:
         """It has ended, or never had room."""
         self.busy(connection)
-        if where := self._origins.pop(connection, None):
+        if (where := self._origins.pop(connection, None)) is not None:
             self._number[where] -= 1
             if not self._number[where]:
                 del self._number[where]

@@ -65,7 +65,8 @@ def test_serves_drains_and_ends_with_code_0(tiny_model: Path, astronaut: bytes) 
         wait_for(lambda: up(port, "/readyz") == 200)
         secret_name = "a-name-that-no-log-may-hold.png"
         headers = {"X-Request-ID": "request-one"}
-        url = f"http://127.0.0.1:{port}/rank?token=secret"
+        url = f"http://127.0.0.1:{port}/rank"
+        assert httpx.post(f"{url}?token=secret", timeout=60).status_code == 422
         answer = httpx.post(url, files=[("images", (secret_name, astronaut))], headers=headers, timeout=60)
         assert answer.json()["groups"][0]["order"] == [secret_name]
         process.send_signal(signal.SIGTERM)

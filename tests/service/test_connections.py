@@ -80,6 +80,17 @@ def test_a_proxy_that_is_trusted_has_no_share_of_its_own(trusted: tuple[str, ...
     assert not table.enter(Line("192.0.2.9"))
 
 
+def test_those_without_an_address_share_one() -> None:
+    """As of a Unix socket."""
+    table = Connections(limit=10, each=2)
+    first, second, third = entered(table, "", "", "")
+    assert [line.ended for line in (first, second, third)] == [True, False, False]
+    for line in (second, third):
+        table.leave(line)
+    assert len(table) == 0
+    entered(table, "", "")
+
+
 def test_a_network_of_ipv6_is_one_address() -> None:
     assert origin("2001:db8::1") == origin("2001:db8::ffff:1") != origin("2001:db8:0:1::1")
     assert origin("::ffff:192.0.2.1") == origin("192.0.2.1") == "192.0.2.1"
