@@ -82,7 +82,7 @@ def create_app(
     app.include_router(health.router)
     app.include_router(pages.router)
     problems.install(app)
-    app.openapi = openapi.documented(app)  # type: ignore[method-assign]  # the framework's own way to change it
+    app.openapi = openapi.documented(app, settings.root_path)  # type: ignore[method-assign]  # the framework's own way to change it
     app.add_middleware(
         BodyLimit,
         limit=settings.max_request_bytes,

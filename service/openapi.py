@@ -53,18 +53,18 @@ REQUEST_ID: Schema = {
 }
 
 
-def documented(app: FastAPI) -> Callable[[], Schema]:
+def documented(app: FastAPI, root_path: str) -> Callable[[], Schema]:
     """What goes in place of `app.openapi`: the document, made once."""
 
     def openapi() -> Schema:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, root_path)
         return app.openapi_schema
 
     return openapi
 
 
-def _document(app: FastAPI) -> Schema:
+def _document(app: FastAPI, root_path: str) -> Schema:
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -74,7 +74,7 @@ def _document(app: FastAPI) -> Schema:
         contact={"name": "the pqa authors"},
         routes=app.routes,
         tags=TAGS,
-        servers=[{"url": app.root_path or "/", "description": "The service that this document came from"}],
+        servers=[{"url": root_path or "/", "description": "The service that this document came from"}],
     )
     components = document["components"]
     components["securitySchemes"] = KEY

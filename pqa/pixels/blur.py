@@ -27,7 +27,8 @@ CORNER = 0.47  # cycles per pixel from which only white noise is left
 REFERENCE_SIDE = 128.0  # pixels
 
 SHARP = np.array([3.23, 2.10, 0.98, -0.12, -1.32, -2.55, -3.62, -4.78, -6.01])
-"""Log power of sharp faces in each band, over their variance: median of liked portraits (`python -m bench.reasons --profile`)."""
+"""Log power of sharp faces in each band, over their variance: median of liked portraits (`python -m bench.reasons --profile`).
+"""
 
 OFFSET, INDEPENDENT, DRIFT = 0.4, 0.4, 0.2
 """How one sharp face differs from another, in log power: all bands alike, each band by itself, and from band to band."""
