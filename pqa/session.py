@@ -112,6 +112,8 @@ def _stoppable(session: type) -> type:
             if token is None:
                 return super().run(output_names, input_feed, run_options)
             options = run_options or onnxruntime().RunOptions()
+            # What fails is raised; a run that is stopped would also be a line of its own on standard error.
+            options.log_severity_level = 4
             # ONNX Runtime looks at the flag before each node of the graph.
             with token.stoppable(lambda: setattr(options, "terminate", True)):
                 return super().run(output_names, input_feed, options)

@@ -138,7 +138,7 @@ def test_decoding_asks_between_strips_of_what_came_in_one_piece() -> None:
     assert token.asked >= 10
 
 
-def test_a_graph_that_runs_is_ended_from_outside() -> None:
+def test_a_graph_that_runs_is_ended_from_outside(capfd: pytest.CaptureFixture[str]) -> None:
     session, token = open_session(endless()), Asked()
     assert np.isnan(session.run(None, {"x": np.array(np.nan, np.float32)})[0])
     failures: list[BaseException] = []
@@ -156,6 +156,7 @@ def test_a_graph_that_runs_is_ended_from_outside() -> None:
     token.cancel()
     thread.join(20)
     assert [type(error) for error in failures] == [ImageTimeout]
+    assert capfd.readouterr().err == ""
     # The session is as good as before.
     assert np.isnan(session.run(None, {"x": np.array(np.nan, np.float32)})[0])
 
