@@ -123,7 +123,7 @@ def test_a_batch_is_a_spanning_tree_without_repeats():
 
 def test_the_most_informative_pair_comes_first():
     _, judgements = simulate(n=9, observers=3, judged=12, seed=4)
-    fitted = scale(judgements, bootstrap=0)
+    fitted = scale(judgements, prior="scores", bootstrap=0)
     gain = information_gain(fitted.jod, fitted.covariance)
     index = {name: k for k, name in enumerate(judgements.conditions)}
     found = [gain[index[a], index[b]] for a, b in next_pairs(judgements, 8)]
