@@ -66,7 +66,7 @@ MUTANTS: tuple[Mutant, ...] = (
            "tests/pixels/test_fragments.py::test_dense_windows_reach_all_edges"),
     Mutant("pqa/pixels/measures.py", "HEAD = 1.25", "HEAD = 1.0",
            "tests/pixels/test_measures.py::test_the_head_is_larger_than_its_face"),
-    Mutant("pqa/pixels/measures.py", "return min((blur for blur in found", "return max((blur for blur in found",
+    Mutant("pqa/pixels/measures.py", "eye_blur = min((blur for", "eye_blur = max((blur for",
            "tests/pixels/test_measures.py::test_the_sharper_eye_counts"),
     Mutant("pqa/pixels/measures.py", "key=lambda item: -item[0]", "key=lambda item: item[0]",
            "tests/pixels/test_measures.py::test_reasons_come_worst_first_with_value_threshold_and_unit"),

@@ -8,13 +8,16 @@ motion leaves those along its way sharp, a long shake leaves doubles of every ed
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEAST_WIDTH", "blur_width", "directional_spectrum"]
+__all__ = ["LEAST_WIDTH", "blur_width", "directional_spectrum", "edge_blurs"]
 
 Plane = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float64]
 
 SIZE = 256  # pixels of the transform, and the most that a plane may have
@@ -26,9 +29,8 @@ FLATTEST = 1.0  # grey levels of deviation under which there is nothing to be bl
 CORNER = 0.47  # cycles per pixel from which only white noise is left
 REFERENCE_SIDE = 128.0  # pixels
 
-SHARP = np.array([3.23, 2.10, 0.98, -0.12, -1.32, -2.55, -3.62, -4.78, -6.01])
-"""Log power of sharp faces in each band, over their variance: median of liked portraits (`python -m bench.reasons --profile`).
-"""
+SHARP = np.array([3.24, 2.07, 0.95, -0.08, -1.31, -2.54, -3.60, -4.82, -5.98])
+"""Log power of sharp faces in each band, over their variance: the median that `python -m bench.reasons --profile` prints."""
 
 OFFSET, INDEPENDENT, DRIFT = 0.4, 0.4, 0.2
 """How one sharp face differs from another, in log power: all bands alike, each band by itself, and from band to band."""
@@ -39,8 +41,13 @@ DEEPEST = 4.0
 LEAST_WIDTH = 2.0
 """Narrower blurs, in % of the side, are measured but never certain."""
 
-EVIDENCE = 7.0
+EVIDENCE = 6.5
 """A blur is taken for certain when the spectrum is so many nepers likelier under it than under none."""
+
+NARROW, WIDE = 0.7, 1.5  # deviations in pixels of the two Gaussians that probe an edge
+LARGEST_BLUR = 16.0  # pixels; more cannot be told from flatness by these probes
+WEAKEST_EDGE = 0.5  # grey levels per pixel
+FEWEST_PIXELS = 16
 
 WIDTHS = LEAST_WIDTH * 2.0 ** (np.arange(-18, 40) / 8)
 
@@ -66,7 +73,7 @@ def directional_spectrum(grey: Plane, side: float) -> tuple[Array, float] | None
     a share of. Means of logarithms, which neither the lines of an 8 x 8 grid nor a few sharp threads lift. As many of the 9
     bands as the pixels carry; None where they are fewer than 4, or the plane is flat.
     """
-    bands = min(BANDS, int(np.sum(HIGHEST * side > MIDDLE)))
+    bands = min(BANDS, int(np.sum(side * HIGHEST > MIDDLE)))
     height, width = grey.shape
     down, right = (np.linspace(-1.0, 1.0, 2 * n + 1)[1::2] for n in (height, width))
     radius = np.minimum(np.hypot(down[:, None], right[None, :]), 1.0)
@@ -84,9 +91,10 @@ def directional_spectrum(grey: Plane, side: float) -> tuple[Array, float] | None
     cell = WEDGE[inside] * bands + band[inside]
     # Power per coefficient of a band falls with the number of pixels over which the same picture is spread.
     shift = 2.0 * math.log(REFERENCE_SIDE / side)
+    logs = np.log(power[inside] + 1e-3 / variance)
     counts, sums = (
-        _pooled(np.bincount(cell, weights, DIRECTIONS * bands).astype(np.float64).reshape(DIRECTIONS, bands))
-        for weights in (None, np.log(power[inside] + 1e-3 / variance))
+        _pooled(np.asarray(np.bincount(cell, weights, DIRECTIONS * bands), np.float64).reshape(DIRECTIONS, bands))
+        for weights in (np.ones_like(logs), logs)
     )
     noise = float(np.median(power[FREQUENCY > CORNER])) / math.log(2.0)  # the median of an exponential to its mean
     return sums / np.maximum(counts, 1e-9) + shift, noise * math.exp(shift)
@@ -113,8 +121,36 @@ def blur_width(grey: Plane, side: float) -> float | None:
     weighed = np.linalg.solve(COVARIANCE[:bands, :bands], expected.T)
     evidence = (sharp - spectrum) @ weighed - 0.5 * np.sum(expected.T * weighed, axis=0)
     best = evidence.max(axis=0)
-    certain = np.where((WIDTHS > LEAST_WIDTH) & (best >= EVIDENCE), best, -np.inf)
-    chosen = int(np.argmax(certain if np.isfinite(certain).any() else best))
-    if np.isfinite(certain).any():
-        return float(WIDTHS[chosen])
-    return float(min(WIDTHS[chosen], LEAST_WIDTH))
+    certain = (WIDTHS > LEAST_WIDTH) & (best >= EVIDENCE)
+    if certain.any():
+        return float(WIDTHS[np.argmax(np.where(certain, best, -np.inf))])
+    return float(min(WIDTHS[np.argmax(best)], LEAST_WIDTH))
+
+
+def edge_blurs(grey: Plane, masks: Sequence[Mask], share: float) -> list[float | None]:
+    """Median blur in pixels over the strongest `share` of the edges inside each mask; None without an edge.
+
+    An edge blurred by s and probed by Gaussians a < b has slopes whose ratio r obeys r^2 = (s^2 + b^2) / (s^2 + a^2)
+    (after Zhuo & Sim, Defocus map estimation from a single image, 2011, section 3), whatever its contrast.
+    """
+    narrow, wide = _slope(grey, NARROW), _slope(grey, WIDE)
+    return [_edge_blur(narrow, wide, mask, share) for mask in masks]
+
+
+def _slope(grey: Plane, sigma: float) -> Plane:
+    """Length of the gradient after a Gaussian of deviation `sigma`, grey levels per pixel."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    right, down = (cv2.Sobel(smooth, cv2.CV_32F, *order, scale=0.125) for order in ((1, 0), (0, 1)))
+    return np.asarray(np.hypot(right, down), np.float32)
+
+
+def _edge_blur(narrow: Plane, wide: Plane, inside: Mask, share: float) -> float | None:
+    values = wide[inside]
+    if values.size < FEWEST_PIXELS:
+        return None
+    strong = inside & (wide >= max(float(np.quantile(values, 1.0 - share)), WEAKEST_EDGE))
+    if not strong.any():
+        return None
+    ratio = float(np.median(narrow[strong] / wide[strong])) ** 2
+    square = (WIDE**2 - ratio * NARROW**2) / max(ratio - 1.0, 1e-6)
+    return min(math.sqrt(max(square, 0.0)), LARGEST_BLUR)

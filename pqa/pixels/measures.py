@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pqa.pixels.blur import LEAST_WIDTH, blur_width
+from pqa.pixels.blur import LEAST_WIDTH, blur_width, edge_blurs
 from pqa.pixels.source import Source
 from pqa.types import Face, Reason
 
@@ -28,13 +28,9 @@ FACE_SIDE = 256  # pixels to which the face's box is reduced (never enlarged) be
 # behind that view gives no more, since at 12 megapixels another decode costs as much as finding the face.
 FACE_LEAST = 172
 PICTURE_SIDE = 256  # pixels to which the picture's shorter side is reduced
-NARROW, WIDE = 0.7, 1.5  # deviations in pixels of the two Gaussians that probe an edge
-LARGEST_BLUR = 16.0  # pixels; more cannot be told from flatness by these probes
 LYING = 60.0  # degrees of roll from which a face lies rather than leans
 EYE_EDGES = 0.1  # share of an eye's pixels that count as edges
-LEAST_FACE = 96  # pixels of a face's side under which an eye has too few to be judged
-WEAKEST_EDGE = 0.5  # grey levels per pixel
-FEWEST_PIXELS = 16
+LEAST_FACE = 128  # pixels of a face's side under which an eye has too few to be judged
 CALMEST = 0.12  # quantile of the cells that noise is read from
 DARKEST, BRIGHTEST = 12.0, 243.0  # grey levels between which noise is not cut off
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # share of each channel in the luminance of white (ITU-R BT.709)
@@ -42,21 +38,25 @@ HEAD = 1.25  # the head's box over the face's box
 BLOCKED = 10.0  # L* under which shadows hold no detail
 CLIPPED = 252  # code value from which a channel may be cut off
 MOST_OF_LIGHT = 0.9  # share of luminance whose channels must be clipped where a highlight holds no detail
-SMALLEST_BURN = 0.01  # share of the face that a burnt area has at least; what is smaller is a glint
+SMALLEST_BURN = 0.005  # share of the face that a burnt area has at least; what is smaller is a glint
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
     """Measured values; those of the face are None where there is none, or too few pixels to tell.
 
-    face_blur: deviation of the Gaussian that would blur an ideal edge like the face's strong edges, % of the face's side
-    eye_blur: the same for the sharper eye region, % of the face's side
+    face_blur: width of the blur in the direction that is blurred most (`pqa.pixels.blur.blur_width`), % of the face's side;
+        at most 2 where no wider blur is certain
+    picture_blur: the same for the sharpest part of a picture without a face, % of its shorter side; None beside a face
+    eye_blur: deviation of the Gaussian that would blur an ideal edge like the strong edges of the sharper eye, % of the
+        face's side; None for a face of under 128 pixels unless the face is blurred
     noise: deviation of fine noise at canonical size in the face (without a face: in the picture), grey levels of 255
     face_luminance: median L* of the face's inner ellipse, 0 to 100
-    face_highlight: 95th percentile of L* there; unlike the median it hardly follows skin tone
-    face_clipped: share of that ellipse with a channel at or above 250, %
+    face_highlight: 98th percentile of L* there; unlike the median it hardly follows skin tone
+    face_clipped: share of that ellipse in connected areas whose luminance is clipped, %; areas under 0.5 % are glints
     face_blocked: share of that ellipse under L* 10, %
-    contrast: distance of the 2nd and 98th percentile of the picture's L*
+    contrast: distance of the 0.5th and 99.5th percentile of the picture's L*, in % of that from the brighter to black or
+        from the darker to white, whichever is nearer: of a low or a high key it is high
     face_share: longer edge of the face's box, % of the picture's shorter side
     roll: angle between the face's upright axis and the picture's, degrees, 0 to 180
     turn: degrees counter-clockwise by which to turn the picture so that the face stands upright: 0, 90, 180 or 270
@@ -66,6 +66,7 @@ class Measurements:
     noise: float
     contrast: float
     face_blur: float | None = None
+    picture_blur: float | None = None
     eye_blur: float | None = None
     face_luminance: float | None = None
     face_highlight: float | None = None
@@ -84,41 +85,6 @@ def _luma(rgb: Pixels) -> Plane:
 def _lightness(rgb: Pixels) -> Plane:
     """CIE L* (D65), 0 to 100."""
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)[..., 0]
-
-
-Slopes = tuple[Plane, Plane]
-
-
-def _slopes(grey: Plane, sigma: float) -> Slopes:
-    """Derivatives to the right and downwards after a Gaussian of deviation `sigma`."""
-    smooth = cv2.GaussianBlur(grey, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    right, down = (cv2.Sobel(smooth, cv2.CV_32F, *order, scale=0.125) for order in ((1, 0), (0, 1)))
-    return np.asarray(right, np.float32), np.asarray(down, np.float32)
-
-
-def _edge_blur(narrow: Plane, wide: Plane, inside: Mask, share: float) -> float | None:
-    """Median blur in pixels over the strongest `share` of the edges inside a mask; None without an edge.
-
-    An edge blurred by s and probed by Gaussians a < b has slopes whose ratio r obeys r^2 = (s^2 + b^2) / (s^2 + a^2)
-    (after Zhuo & Sim, Defocus map estimation from a single image, 2011, section 3), whatever its contrast.
-    """
-    values = wide[inside]
-    if values.size < FEWEST_PIXELS:
-        return None
-    strong = inside & (wide >= max(float(np.quantile(values, 1.0 - share)), WEAKEST_EDGE))
-    if not strong.any():
-        return None
-    ratio = float(np.median(narrow[strong] / wide[strong])) ** 2
-    square = (WIDE**2 - ratio * NARROW**2) / max(ratio - 1.0, 1e-6)
-    return min(math.sqrt(max(square, 0.0)), LARGEST_BLUR)
-
-
-def _eye_blur(grey: Plane, eyes: list[Mask]) -> float | None:
-    """Blur in pixels of the sharper eye; too few edges lie in an eye to tell directions apart."""
-    probes = _slopes(grey, NARROW), _slopes(grey, WIDE)
-    narrow, wide = (np.hypot(*slopes) for slopes in probes)
-    found = [_edge_blur(narrow, wide, eye, EYE_EDGES) for eye in eyes]
-    return min((blur for blur in found if blur is not None), default=None)
 
 
 def _noise(grey: Plane) -> float:
@@ -181,12 +147,27 @@ def _contrast(lightness: Plane) -> float:
     return 100.0 * (high - low) / max(min(high, 100.0 - low), 1.0)
 
 
+def _picture_blur(grey: Plane) -> float | None:
+    """Blur of the sharpest of six squares of half the shorter side, % of the shorter side; None where all are flat."""
+    side = min(grey.shape) // 2
+    if side < 1:
+        return None
+    along = 2 if grey.shape[0] <= grey.shape[1] else 3
+    rows, columns = (
+        np.linspace(0, length - side, count).astype(int)
+        for length, count in zip(grey.shape, (along, 5 - along), strict=True)
+    )
+    found = [blur_width(grey[y : y + side, x : x + side], float(side)) for y in rows for x in columns]
+    return min((0.5 * width for width in found if width is not None), default=None)
+
+
 def measure(source: Source, face: Face | None) -> Measurements:
     """Measure a picture and one face of it (box and landmarks in displayed pixels). Raises InputError on damage."""
     picture = source.reduced(PICTURE_SIDE)
     contrast = _contrast(_lightness(picture))
     if face is None:
-        return Measurements(noise=_noise(_luma(picture)), contrast=contrast)
+        grey = _luma(picture)
+        return Measurements(noise=_noise(grey), contrast=contrast, picture_blur=_picture_blur(grey))
     crop = source.region(face.box, FACE_SIDE, FACE_LEAST)
     x1, y1, x2, y2 = face.box
     width, height = source.size
@@ -200,12 +181,16 @@ def measure(source: Source, face: Face | None) -> Measurements:
         for x, y in face.landmarks[:2]
     ]
     grey = _luma(crop)
-    eye_blur = _eye_blur(grey, eyes) if side >= LEAST_FACE else None
+    face_blur = blur_width(grey, side)
+    # In few pixels even sharp eyes look soft; those of a face that is blurred for certain are worth a measurement.
+    judged = side >= LEAST_FACE or (face_blur or 0.0) > LEAST_WIDTH
+    eye_blurs = edge_blurs(grey, eyes, EYE_EDGES) if judged else []
+    eye_blur = min((blur for blur in eye_blurs if blur is not None), default=None)
     roll = _roll(face)
     return Measurements(
         noise=_noise(grey),
         contrast=contrast,
-        face_blur=blur_width(grey, side),
+        face_blur=face_blur,
         eye_blur=None if eye_blur is None else 100.0 * eye_blur / side,
         face_share=100.0 * face.side / min(source.size),
         roll=None if roll is None else abs(roll),
@@ -222,7 +207,7 @@ def _tones(crop: Pixels, skin: Mask) -> dict[str, float]:
     lightness = _lightness(crop)[skin]
     return {
         "face_luminance": float(np.median(lightness)),
-        "face_highlight": float(np.percentile(lightness, 95)),
+        "face_highlight": float(np.percentile(lightness, 98)),
         "face_clipped": 100.0 * _burnt(crop, skin),
         "face_blocked": 100.0 * float((lightness < BLOCKED).mean()),
     }
@@ -253,16 +238,18 @@ class ReasonRow:
     words: str
 
 
-# A threshold lies beyond about nineteen in twenty well-liked portraits, and most portraits cross it under the row's own
-# fault at half strength; `python -m bench.reasons` prints both.
+# `python -m bench.reasons` prints how many of these are wrong on well-liked portraits, and how many made faults they name.
 REASONS: tuple[ReasonRow, ...] = (
     ReasonRow("face_blur", "face_blur", LEAST_WIDTH, 10.0, "% of the face", "The face is blurred."),
-    ReasonRow("eyes_soft", "eye_blur", 1.7, 5.0, "% of the face", "The eyes are not sharp."),
-    ReasonRow("noise", "noise", 2.4, 7.0, "grey levels", "The picture is noisy."),
     ReasonRow(
-        "face_under_exposed", "face_highlight", 50.0, 20.0, "L*", "Even the brightest parts of the face are dark."
+        "blur", "picture_blur", 0.5 * LEAST_WIDTH, 5.0, "% of the short side", "Nothing in the picture is sharp."
     ),
-    ReasonRow("face_over_exposed", "face_clipped", 8.0, 70.0, "% of the face", "Highlights of the face are burnt out."),
+    ReasonRow("eyes_soft", "eye_blur", 1.7, 5.0, "% of the face", "The eyes are not sharp."),
+    ReasonRow("noise", "noise", 1.8, 7.0, "grey levels", "The picture is noisy."),
+    ReasonRow(
+        "face_under_exposed", "face_highlight", 52.0, 20.0, "L*", "Even the brightest parts of the face are dark."
+    ),
+    ReasonRow("face_over_exposed", "face_clipped", 1.0, 50.0, "% of the face", "Highlights of the face are burnt out."),
     ReasonRow(
         "low_contrast",
         "contrast",
