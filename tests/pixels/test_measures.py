@@ -93,6 +93,17 @@ def test_edge_blur_of_flatness_is_unknown():
     assert flat.roll is None
 
 
+@pytest.mark.parametrize("eye", [0, 1])
+def test_the_sharper_eye_counts(portrait, eye):
+    x, y = (round(edge) for edge in FACE.landmarks[eye])
+    reach = round(0.2 * FACE.side)
+    one_soft = portrait.copy()
+    part = np.s_[y - reach : y + reach, x - reach : x + reach]
+    one_soft[part] = cv2.GaussianBlur(portrait, (0, 0), 0.05 * FACE.side)[part]
+    whole, soft = of(portrait).eye_blur, of(cv2.GaussianBlur(portrait, (0, 0), 0.05 * FACE.side)).eye_blur
+    assert of(one_soft).eye_blur < (whole + soft) / 2
+
+
 def test_noise_is_the_deviation_of_white_noise():
     rgb = np.random.default_rng(0).normal(128, 5, (256, 256, 1)).clip(0, 255).astype(np.uint8).repeat(3, axis=2)
     assert of(rgb, None).noise == pytest.approx(5.0, rel=0.15)
@@ -315,6 +326,11 @@ def test_profile_has_no_roll():
     assert of(np.zeros((200, 200, 3), np.uint8), Face((60, 30, 140, 120), points, 1.0)).roll < 1
 
 
+def test_the_head_is_larger_than_its_face():
+    """A face of 40 pixels at the left edge: 5 of the head's 50 lie outside."""
+    assert of(np.zeros((200, 200, 3), np.uint8), Face((0.0, 50.0, 40.0, 90.0), (), 1.0)).cut_off == pytest.approx(10)
+
+
 @pytest.mark.parametrize(
     ("box", "expected"),
     [
@@ -385,7 +401,7 @@ def test_a_face_has_one_spectrum_whatever_its_size(portrait, scale):
     grey = cv2.cvtColor(portrait[y1:y2, x1:x2], cv2.COLOR_RGB2GRAY).astype(np.float32)
     other = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     (spectrum, _), (resized, _) = (directional_spectrum(plane, float(max(plane.shape))) for plane in (grey, other))
-    assert np.abs(spectrum[:, :4] - resized[:, :4]).max() < 0.3
+    assert np.abs(spectrum[:, :4] - resized[:, :4]).max() < 0.7
 
 
 def test_white_noise_is_told_from_the_face():
