@@ -2,7 +2,8 @@
 
 Pictures just below 50 megapixels (those of `python -m bench.soak largest`; refused ones are scaled down until they are taken),
 each given up at 8 moments spread over its preparation. Printed: the longest time from there until the thread is free,
-beside the whole preparation, both in seconds of the thread's processor, so that a busy machine changes little.
+beside the whole preparation, in seconds of the thread's processor, which a busy machine changes little, and by the clock, since
+some decoders have threads of their own.
 """
 
 from __future__ import annotations
@@ -60,17 +61,18 @@ def whole(predictor: Predictor, data: bytes) -> float:
     return time.thread_time() - began
 
 
-def freed(predictor: Predictor, data: bytes, after: float) -> float:
-    """Processor seconds from giving up, `after` such seconds into the preparation, until it ends."""
-    token, done, given_up = Token(), threading.Event(), [np.inf]
+def freed(predictor: Predictor, data: bytes, after: float) -> tuple[float, float]:
+    """From giving up, `after` processor seconds into the preparation, until it ends: such seconds, and those of the clock."""
+    token, done, given_up = Token(), threading.Event(), (np.inf, np.inf)
     clock = time.pthread_getcpuclockid(threading.get_ident())
     began = time.clock_gettime(clock)
 
     def give_up() -> None:
+        nonlocal given_up
         while time.clock_gettime(clock) < began + after:
             if done.wait(0.002):
                 return
-        given_up[0] = time.clock_gettime(clock)
+        given_up = time.clock_gettime(clock), time.perf_counter()
         token.cancel()
 
     watch = threading.Thread(target=give_up)
@@ -78,9 +80,9 @@ def freed(predictor: Predictor, data: bytes, after: float) -> float:
     with contextlib.suppress(ImageTimeout), watched_by(token):
         predictor.prepare(data)
     done.set()
-    ended = time.clock_gettime(clock)
+    ended = time.clock_gettime(clock), time.perf_counter()
     watch.join()
-    return max(0.0, ended - given_up[0])
+    return max(0.0, ended[0] - given_up[0]), max(0.0, ended[1] - given_up[1])
 
 
 def main() -> None:
@@ -95,9 +97,10 @@ def main() -> None:
         width, height = open_picture(data, limits()).size
         seconds = min(whole(predictor, data) for _ in range(2))
         times = [freed(predictor, data, seconds * (n + 0.5) / MOMENTS) for n in range(MOMENTS)]
+        busy, waited = (max(values) for values in zip(*times, strict=True))
         print(
             f"{kind}, {width * height / 1e6:.1f} megapixels: prepared in {seconds:.2f} s, "
-            f"given up: free after at most {max(times):.2f} s",
+            f"given up: free after at most {busy:.2f} s, {waited:.2f} s by the clock",
             flush=True,
         )
 

@@ -151,9 +151,9 @@ def test_waits_as_long_as_it_is_asked_to(live: Live, shots: list[bytes]) -> None
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        live.state.draining = len(slept) < 2
+        live.state.closing = len(slept) < 2
 
-    live.state.draining = True
+    live.state.closing = True
     with client(live, sleep=sleep) as there:
         assert there.rank(shots[:1]).groups
     assert slept == [1.0, 2.0]
@@ -161,12 +161,12 @@ def test_waits_as_long_as_it_is_asked_to(live: Live, shots: list[bytes]) -> None
 
 def test_gives_up_in_the_end(live: Live, shots: list[bytes]) -> None:
     slept: list[float] = []
-    live.state.draining = True
+    live.state.closing = True
     try:
         with client(live, sleep=slept.append) as there, pytest.raises(ServiceError, match="3 attempts") as caught:
             there.rank(shots[:1])
     finally:
-        live.state.draining = False
+        live.state.closing = False
     assert (caught.value.status, caught.value.code) == (503, "unavailable")
     assert slept == [1.0, 2.0]
 

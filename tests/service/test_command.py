@@ -20,10 +20,19 @@ from tests.serving import wait_for
 ROOT = Path(__file__).parents[2]
 
 
-def serve(*options: str, **environ: str) -> subprocess.Popen[str]:
+class Command(subprocess.Popen[str]):
+    """A process that does not outlive the test that failed on it."""
+
+    def __exit__(self, *raised: Any) -> None:
+        if raised[0] is not None:
+            self.kill()
+        super().__exit__(*raised)
+
+
+def serve(*options: str, **environ: str) -> Command:
     """Start the command. Variables `PQA_...` of the test run stay out."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PQA_")}
-    return subprocess.Popen(
+    return Command(
         [sys.executable, "-m", "pqa", "serve", "--port", "0", *options],
         cwd=ROOT,
         env={**clean, **environ, "OMP_NUM_THREADS": "1"},
