@@ -89,7 +89,10 @@ def _document(app: FastAPI, root_path: str) -> Schema:
             operation["parameters"] = [*operation.get("parameters", []), REQUEST_ID]
     for path, example in ANSWERS.items():
         # Set here, as the framework leaves out what is null in an example.
-        document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["example"] = example
+        answer = document["paths"][path]["post"]["responses"]["200"]
+        # The first is what generators of clients take.
+        first = answer["content"].pop("application/json")
+        answer["content"] = {"application/json": {**first, "example": example}, **answer["content"]}
     _plain(schemas)
     return document
 

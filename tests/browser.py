@@ -47,9 +47,12 @@ class Watched:
         assert self.strangers == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser for the whole session. Without one the tests are skipped, but not in CI, where it is installed."""
+    """A browser. Without one the tests are skipped, but not in CI, where it is installed.
+
+    Not for longer than a module: until Playwright stops, its event loop counts as the running one of this thread.
+    """
     if CHROMIUM is None and "CI" not in os.environ:
         pytest.skip("no chromium on this machine; it is Debian's package chromium")
     with sync_playwright() as playwright:

@@ -74,7 +74,7 @@ class Measurements:
     face_blocked: float | None = None
     face_share: float | None = None
     roll: float | None = None
-    turn: int | None = None
+    turn: float | None = None
     cut_off: float | None = None
 
 
@@ -194,7 +194,7 @@ def measure(source: Source, face: Face | None) -> Measurements:
         eye_blur=None if eye_blur is None else 100.0 * eye_blur / side,
         face_share=100.0 * face.side / min(source.size),
         roll=None if roll is None else abs(roll),
-        turn=turn_upright(face),
+        turn=None if (turn := turn_upright(face)) is None else float(turn),
         cut_off=_cut_off(face, source.size),
         **_tones(crop, skin),
     )

@@ -112,7 +112,7 @@ class Predictor:
             views | {view.name: make_view(seen, face, view) for view in moving} for face in standing[1 : self._faces]
         )
         measured = measures.measure(seen, main)
-        measured = replace(measured, turn=turn) if turn else measured
+        measured = replace(measured, turn=float(turn)) if turn else measured
         width, height = picture.size
         used = tuple(replace(face, used=index == 0) for index, face in enumerate(faces))
         return Prepared(
