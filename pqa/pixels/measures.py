@@ -33,11 +33,10 @@ EYE_EDGES = 0.1  # share of an eye's pixels that count as edges
 LEAST_FACE = 128  # pixels of a face's side under which an eye has too few to be judged
 CALMEST = 0.12  # quantile of the cells that noise is read from
 DARKEST, BRIGHTEST = 12.0, 243.0  # grey levels between which noise is not cut off
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # share of each channel in the luminance of white (ITU-R BT.709)
 HEAD = 1.25  # the head's box over the face's box
 BLOCKED = 10.0  # L* under which shadows hold no detail
 CLIPPED = 252  # code value from which a channel may be cut off
-MOST_OF_LIGHT = 0.9  # share of luminance whose channels must be clipped where a highlight holds no detail
+BURNT = 98.0  # L*, from which luminance is within 5 % of white
 SMALLEST_BURN = 0.005  # share of the face that a burnt area has at least; what is smaller is a glint
 
 
@@ -53,7 +52,8 @@ class Measurements:
     noise: deviation of fine noise at canonical size in the face (without a face: in the picture), grey levels of 255
     face_luminance: median L* of the face's inner ellipse, 0 to 100
     face_highlight: 98th percentile of L* there; unlike the median it hardly follows skin tone
-    face_clipped: share of that ellipse in connected areas whose luminance is clipped, %; areas under 0.5 % are glints
+    face_clipped: share of that ellipse in connected areas as light as white with a channel clipped, %; areas under 0.5 % are
+        glints
     face_blocked: share of that ellipse under L* 10, %
     contrast: distance of the 0.5th and 99.5th percentile of the picture's L*, in % of that from the brighter to black or
         from the darker to white, whichever is nearer: of a low or a high key it is high
@@ -204,21 +204,20 @@ def _tones(crop: Pixels, skin: Mask) -> dict[str, float]:
     """The four measurements of the face's exposure; none where no pixel of the face is in the picture."""
     if not skin.any():
         return {}
-    lightness = _lightness(crop)[skin]
+    everywhere = _lightness(crop)
+    lightness = everywhere[skin]
     return {
         "face_luminance": float(np.median(lightness)),
         "face_highlight": float(np.percentile(lightness, 98)),
-        "face_clipped": 100.0 * _burnt(crop, skin),
+        "face_clipped": 100.0 * _burnt(crop, everywhere, skin),
         "face_blocked": 100.0 * float((lightness < BLOCKED).mean()),
     }
 
 
-def _burnt(crop: Pixels, skin: Mask) -> float:
-    """Share of the face in connected areas without detail: its luminance is clipped there, not one channel of fair skin."""
-    share = cv2.transform((crop >= CLIPPED).astype(np.float32), np.array([LUMINANCE], np.float32))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(
-        ((share >= MOST_OF_LIGHT) & skin).astype(np.uint8), connectivity=4
-    )
+def _burnt(crop: Pixels, lightness: Plane, skin: Mask) -> float:
+    """Share of the face in connected areas without detail: light as white there, not one clipped channel of fair skin."""
+    white = (lightness >= BURNT) & (crop >= CLIPPED).any(axis=2) & skin
+    _, _, stats, _ = cv2.connectedComponentsWithStats(white.astype(np.uint8), connectivity=4)
     areas, whole = stats[1:, cv2.CC_STAT_AREA], float(skin.sum())
     return float(areas[areas >= SMALLEST_BURN * whole].sum()) / whole
 
@@ -249,7 +248,7 @@ REASONS: tuple[ReasonRow, ...] = (
     ReasonRow(
         "face_under_exposed", "face_highlight", 52.0, 20.0, "L*", "Even the brightest parts of the face are dark."
     ),
-    ReasonRow("face_over_exposed", "face_clipped", 1.0, 50.0, "% of the face", "Highlights of the face are burnt out."),
+    ReasonRow("face_over_exposed", "face_clipped", 1.5, 50.0, "% of the face", "Highlights of the face are burnt out."),
     ReasonRow(
         "low_contrast",
         "contrast",

@@ -272,7 +272,8 @@ def test_metrics_count_in_seconds_and_stay_few(live: Live, astronaut: bytes) -> 
     assert metric(live, "pqa_connections ") == 1
     assert metric(live, "pqa_received_bytes_total ") > 6 * len(astronaut)
     assert metric(live, "pqa_upload_bytes ") == 0
-    with live.state.uploads.reserve(1000):
+    with live.state.uploads.upload("somebody", Arrival(1.0, 1.0)) as upload:
+        upload.grow(1000)
         assert metric(live, "pqa_upload_bytes ") == 1000
     lines = [line for line in live.http.get("/metrics").text.splitlines() if not line.startswith("#")]
     assert len(lines) <= 200
